@@ -1,0 +1,1 @@
+"""Floor 2: the segmentation engine (DSE). Imports no Ryu and touches no switch."""

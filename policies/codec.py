@@ -1,0 +1,57 @@
+"""What the engine needs of OpenFlow, as a protocol: bytes out of entries, entries' identity out of bytes.
+
+`ryu_apps.wire` implements it without importing Ryu; `cli` hands it to the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from policies.entries import TableEntry
+
+
+@dataclass(frozen=True)
+class InstalledEntry:
+    """A flow entry as read back from a switch."""
+
+    table: int
+    priority: int
+    cookie: int
+    match: bytes
+    """OXM fields, without padding."""
+    instructions: bytes
+    packets: int
+    bytes: int
+
+
+class SwitchCodec(Protocol):
+    """Encoder and decoder of OpenFlow 1.3 messages."""
+
+    def cookie(self, entry: TableEntry) -> int:
+        """Owner tag and content digest of an entry."""
+
+    def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
+        """(table, priority, cookie, match bytes as the switch gives them back)."""
+
+    def add(self, entry: TableEntry) -> bytes:
+        """A flow-mod ADD."""
+
+    def delete(self, installed: InstalledEntry) -> bytes:
+        """A flow-mod DELETE_STRICT."""
+
+    def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
+        """The messages inside one atomic ONF bundle: open, add each, commit."""
+
+    def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
+        """Entries of a raw flow statistics body.
+
+        Raises:
+            runtime.errors.TransientError: the bytes are not flow statistics.
+        """
+
+    def differences(
+        self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
+    ) -> tuple[Sequence[TableEntry], Sequence[InstalledEntry]]:
+        """(entries to add, entries to delete); `desired` by cookie."""

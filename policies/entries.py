@@ -1,0 +1,62 @@
+"""OpenFlow-neutral table entries: what the engine compiles and the wire encoder turns into bytes.
+
+Field names are OpenFlow's OXM names as Ryu spells them (`in_port`, `eth_type`, `ipv4_src`, `arp_spa`, `nd_target`,
+`tcp_dst`, `tcp_flags`) plus Nicira's registers `reg0`..`reg7`. Values are plain integers, addresses too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OWNER = 0xD75E
+"""Owner tag of dynseg, the upper 16 bits of every cookie of its own."""
+OWNER_SHIFT = 48
+OWNER_MASK = 0xFFFF << OWNER_SHIFT
+
+
+@dataclass(frozen=True, order=True)
+class Field:
+    """One match field; `mask` None: exact."""
+
+    name: str
+    value: int
+    mask: int | None = None
+
+
+@dataclass(frozen=True)
+class SetField:
+    """Write a constant into a field or register."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """Send to an OpenFlow port number."""
+
+    port: int
+
+
+@dataclass(frozen=True)
+class ToController:
+    """Copy the first `max_len` bytes to the controller."""
+
+    max_len: int
+
+
+Step = SetField | Output | ToController
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One flow entry. No steps and no `goto`: drop. Timeouts do not exist: expiry is the engine's."""
+
+    table: int
+    priority: int
+    match: tuple[Field, ...]
+    """Sorted by name, each name once."""
+    steps: tuple[Step, ...] = ()
+    goto: int | None = None
+    rules: tuple[str, ...] = ()
+    """Ids of the segmentation rules this entry stands for; not part of its content."""

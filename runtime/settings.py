@@ -1,0 +1,190 @@
+"""The one settings file: YAML, with the environment over it (`DYNSEG_REST__PORT=9090`).
+
+`DYNSEG_CONFIG` names the file; without it `dynseg.yaml` in the working directory is read if there is one, and the
+defaults below hold for everything that it does not say. Relative paths are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from runtime.errors import SettingsError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    """A part of the settings file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class OpenFlowSettings(Section):
+    """Where VFNs find the controller, and how it keeps them."""
+
+    listen: str = "127.0.0.1"
+    """Address the controller listens at, and the one written into local bridges."""
+    port: Port = 6653
+    """TCP port for OpenFlow."""
+    max_backoff_ms: int = Field(1000, ge=1000)
+    """Longest pause of a VFN between two tries to reach the controller."""
+    reconcile_seconds: float = Field(5.0, gt=0)
+    """Time between two read-backs of a VFN whose entries are believed right."""
+    statistics_seconds: float = Field(1.0, gt=0)
+    """Time between two readings of the entry counters."""
+
+
+class OvsdbSettings(Section):
+    """The database of the local Open vSwitch."""
+
+    endpoint: str = "unix:/var/run/openvswitch/db.sock"
+    """OVSDB server of the bridges on this machine."""
+    manage_bridges: bool = True
+    """Set controller, fail mode, protocols and NetFlow of the inventory's bridges that exist on this machine."""
+
+
+class RestSettings(Section):
+    """The northbound REST interface."""
+
+    listen: str = "127.0.0.1"
+    """Address of the REST server; loopback until told otherwise."""
+    port: Port = 8080
+    """TCP port of the REST server."""
+    tokens: Path | None = None
+    """YAML file of bearer tokens (`- {name, role, token}`); None: `tokens.yaml` in `state_dir`, made on first start."""
+
+
+class NetflowSettings(Section):
+    """Flow telemetry from the VFNs."""
+
+    listen: str = "127.0.0.1"
+    """Address of the collector, and the one written into local bridges."""
+    port: Port = 2055
+    """UDP port of the collector."""
+    active_timeout_seconds: int = Field(1, ge=1)
+    """A flow that lasts is reported this often."""
+
+
+class EngineSettings(Section):
+    """The segmentation engine."""
+
+    isolation_seconds: float = Field(600.0, gt=0)
+    """How long an automatic isolation holds before it is released."""
+    evidence_seconds: float = Field(60.0, gt=0)
+    """A proposal whose evidence is older than this is refused as stale."""
+
+
+class AnalyzerSettings(Section):
+    """The traffic analyzer."""
+
+    tick_seconds: float = Field(0.25, gt=0)
+    """Time between two evaluations of the sliding windows."""
+    learn_seconds: float = Field(3600.0, gt=0)
+    """How long traffic is only learned from before a first baseline is fitted, when none is stored."""
+    learn_when: Path | None = None
+    """Wait for this file to appear before learning starts (labs that start their traffic late)."""
+    memory_flows: int = Field(200_000, ge=1000)
+    """Flows kept in memory for queries over REST."""
+    seed: int = 7
+    """Seed of every random choice in training."""
+
+
+class Settings(BaseSettings):
+    """All settings of a dynseg node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DYNSEG_", env_nested_delimiter="__", extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
+
+    inventory: Path = Path("inventory.yaml")
+    """The inventory: segments, VFNs, links, VMs."""
+    run_dir: Path = Path("/run/dynseg")
+    """Sockets and process ids."""
+    state_dir: Path = Path("/var/lib/dynseg")
+    """Database, models, tokens."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+    openflow: OpenFlowSettings = OpenFlowSettings()
+    ovsdb: OvsdbSettings = OvsdbSettings()
+    rest: RestSettings = RestSettings()
+    netflow: NetflowSettings = NetflowSettings()
+    engine: EngineSettings = EngineSettings()
+    analyzer: AnalyzerSettings = AnalyzerSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment stands over the file (which `load` passes as keywords)."""
+        return env_settings, init_settings
+
+    @property
+    def engine_socket(self) -> Path:
+        """Where the engine listens."""
+        return self.run_dir / "engine.sock"
+
+    @property
+    def analyzer_socket(self) -> Path:
+        """Where the analyzer listens."""
+        return self.run_dir / "analyzer.sock"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of rules and audit."""
+        return self.state_dir / "dynseg.sqlite"
+
+    @property
+    def models(self) -> Path:
+        """Folder of the saved baselines."""
+        return self.state_dir / "models"
+
+    @property
+    def tokens_file(self) -> Path:
+        """File of the REST tokens."""
+        return self.rest.tokens or self.state_dir / "tokens.yaml"
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        path: the file; None: `$DYNSEG_CONFIG`, else `dynseg.yaml` if it exists, else defaults.
+
+    Raises:
+        SettingsError: unreadable, not YAML, an unknown key or a value out of range; names file and key.
+    """
+    named = path or (Path(os.environ["DYNSEG_CONFIG"]) if "DYNSEG_CONFIG" in os.environ else None)
+    file = named or Path("dynseg.yaml")
+    raw: dict[str, object] = {}
+    if named is not None or file.exists():
+        try:
+            raw = yaml.safe_load(file.read_text()) or {}
+        except OSError as error:
+            raise SettingsError(f"cannot be read: {error.strerror}", file=file, remedy="set DYNSEG_CONFIG") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = None if mark is None else mark.line + 1
+            raise SettingsError(f"not YAML: {getattr(error, 'problem', error)}", file=file, line=line) from error
+        if not isinstance(raw, dict):
+            raise SettingsError("holds no mapping at its top", file=file)
+    try:
+        settings = Settings(**raw)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        remedy = "see `dynseg settings` for all keys and their meaning"
+        raise SettingsError(first["msg"], file=file if raw else None, key=key, remedy=remedy) from error
+    base = file.resolve().parent
+    absolute = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}
+    return settings.model_copy(update=absolute)
