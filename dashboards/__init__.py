@@ -1,0 +1,1 @@
+"""Floor 3: report pages. Shows, never decides."""
