@@ -1,0 +1,113 @@
+"""ONF bundles on OpenFlow 1.3 (ONF extension 230): messages that take effect together or not at all."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from runtime.errors import TransientError
+from ryu_apps.wire.flowmod import HEADER, TYPE_EXPERIMENTER, TYPE_FLOW_MOD, VERSION, message
+from ryu_apps.wire.oxm import ONF
+
+_CONTROL = struct.Struct("!IIIHH")
+"""experimenter, kind, bundle, type, flags"""
+_ADD = struct.Struct("!III2xH")
+"""experimenter, kind, bundle, flags"""
+_KIND_CONTROL = 2300
+_KIND_ADD = 2301
+_ATOMIC_ORDERED = 3
+_COOKIE = struct.Struct("!Q")
+
+
+class Control(IntEnum):
+    """Types of a bundle control message."""
+
+    OPEN_REQUEST = 0
+    OPEN_REPLY = 1
+    CLOSE_REQUEST = 2
+    CLOSE_REPLY = 3
+    COMMIT_REQUEST = 4
+    COMMIT_REPLY = 5
+    DISCARD_REQUEST = 6
+    DISCARD_REPLY = 7
+
+
+@dataclass(frozen=True)
+class BundleReply:
+    """A bundle control message from the switch."""
+
+    xid: int
+    bundle_id: int
+    control: Control
+
+
+def _control(xid: int, bundle_id: int, control: Control) -> bytes:
+    body = _CONTROL.pack(ONF, _KIND_CONTROL, bundle_id, control, _ATOMIC_ORDERED)
+    return message(TYPE_EXPERIMENTER, xid, body)
+
+
+def encode_bundle(messages: Sequence[bytes], bundle_id: int, first_xid: int) -> bytes:
+    """Open, add each message, commit.
+
+    The xids are `first_xid` for the open, the next one for each message in order (also inside the envelope, as the
+    extension demands), and one more for the commit: so an error's xid tells the position of its message.
+    """
+    parts = [_control(first_xid, bundle_id, Control.OPEN_REQUEST)]
+    envelope = _ADD.pack(ONF, _KIND_ADD, bundle_id, _ATOMIC_ORDERED)
+    xid = first_xid
+    for inner in messages:
+        xid += 1
+        relabelled = inner[:4] + xid.to_bytes(4, "big") + inner[8:]
+        parts.append(message(TYPE_EXPERIMENTER, xid, envelope + relabelled))
+    parts.append(_control(xid + 1, bundle_id, Control.COMMIT_REQUEST))
+    return b"".join(parts)
+
+
+def decode_reply(raw: bytes) -> BundleReply | None:
+    """A bundle control message out of a whole OpenFlow message; None when it is another kind of message.
+
+    Raises:
+        TransientError: it calls itself one but is cut short or of an unknown type.
+    """
+    if len(raw) < HEADER.size + 8:
+        return None
+    _, kind, _, xid = HEADER.unpack_from(raw)
+    experimenter, subtype = struct.unpack_from("!II", raw, HEADER.size)
+    if (kind, experimenter, subtype) != (TYPE_EXPERIMENTER, ONF, _KIND_CONTROL):
+        return None
+    if len(raw) < HEADER.size + _CONTROL.size:
+        raise TransientError(f"a bundle control message of {len(raw)} bytes is cut short")
+    _, _, bundle_id, control, _ = _CONTROL.unpack_from(raw, HEADER.size)
+    if control not in set(Control):
+        raise TransientError(f"a bundle control message of unknown type {control}")
+    return BundleReply(xid, bundle_id, Control(control))
+
+
+def failed_position(bundle: bytes, data: bytes) -> int | None:
+    """Which message of a bundle an error is about, counted from 0.
+
+    Args:
+        bundle: what `encode_bundle` returned.
+        data: the `data` of the OFPT_ERROR message: the first bytes of the message that failed.
+
+    Returns:
+        None when it is about the bundle as a whole (open, commit) or about a message outside it.
+    """
+    if len(data) < HEADER.size or len(bundle) < HEADER.size:
+        return None
+    first = HEADER.unpack_from(bundle)[3]
+    last = HEADER.unpack_from(bundle, len(bundle) - HEADER.size - _CONTROL.size)[3]
+    xid = HEADER.unpack_from(data)[3]
+    return xid - first - 1 if first < xid < last else None
+
+
+def failed_cookie(data: bytes) -> int | None:
+    """Cookie of the flow-mod an error is about, inside a bundle or not; None when it is about something else."""
+    inner = data
+    if data[:2] == bytes((VERSION, TYPE_EXPERIMENTER)) and data[8:16] == struct.pack("!II", ONF, _KIND_ADD):
+        inner = data[HEADER.size + _ADD.size :]
+    if inner[:2] != bytes((VERSION, TYPE_FLOW_MOD)) or len(inner) < HEADER.size + _COOKIE.size:
+        return None
+    return int(_COOKIE.unpack_from(inner, HEADER.size)[0])

@@ -1,0 +1,46 @@
+"""Actions and instructions of OpenFlow 1.3 (specification 7.2.4 and 7.2.5), in the order Open vSwitch gives them back."""
+
+from __future__ import annotations
+
+import struct
+
+from policies.entries import Output, SetField, Step, TableEntry, ToController
+from ryu_apps.wire.oxm import encode_set
+
+_OUTPUT = struct.Struct("!HHIH6x")
+_ACTION = struct.Struct("!HH")
+_APPLY = struct.Struct("!HH4x")
+_GOTO = struct.Struct("!HHB3x")
+
+_ACTION_OUTPUT = 0
+_ACTION_SET_FIELD = 25
+_INSTRUCTION_GOTO = 1
+_INSTRUCTION_APPLY = 4
+_PORT_CONTROLLER = 0xFFFFFFFD
+_NO_LIMIT = 0xFFE5
+"""OFPCML_MAX: what Ryu writes into an output that is not to the controller, where it means nothing."""
+
+
+def encode_step(step: Step) -> bytes:
+    """One action.
+
+    Raises:
+        PolicyError: an unknown field or a value that does not fit.
+    """
+    match step:
+        case Output(port):
+            return _OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT.size, port, _NO_LIMIT)
+        case ToController(max_len):
+            return _OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT.size, _PORT_CONTROLLER, max_len)
+        case SetField():
+            oxm = encode_set(step)
+            length = (_ACTION.size + len(oxm) + 7) // 8 * 8
+            return (_ACTION.pack(_ACTION_SET_FIELD, length) + oxm).ljust(length, b"\0")
+
+
+def encode_instructions(entry: TableEntry) -> bytes:
+    """apply-actions and goto-table of an entry; nothing at all for a drop."""
+    actions = b"".join(map(encode_step, entry.steps))
+    apply = _APPLY.pack(_INSTRUCTION_APPLY, _APPLY.size + len(actions)) + actions if actions else b""
+    goto = b"" if entry.goto is None else _GOTO.pack(_INSTRUCTION_GOTO, _GOTO.size, entry.goto)
+    return apply + goto

@@ -1,0 +1,208 @@
+"""OXM match fields of OpenFlow 1.3 (specification 7.2.3.7) and the Nicira registers (nicira-ext.h, NXM_NX_REG).
+
+Messages carry the fields in the order of Ryu's serializer. Open vSwitch gives them back in an order of its own, so
+matches are compared in a third, `canonical`, which no switch decides.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from policies.entries import Field, SetField
+from runtime.errors import PolicyError, TransientError
+
+NXM_1 = 0x0001
+OPENFLOW_BASIC = 0x8000
+EXPERIMENTER = 0xFFFF
+ONF = 0x4F4E4600
+"""Experimenter id of the Open Networking Foundation (`tcp_flags`, bundles)."""
+
+_HEADER = struct.Struct("!HBB")
+_MATCH_HEADER = struct.Struct("!HH")
+_OXM_MATCH = 1
+
+
+@dataclass(frozen=True)
+class OxmField:
+    """One row of the field table."""
+
+    name: str
+    oxm_class: int
+    number: int
+    bits: int
+    """Width of the value; it travels in whole bytes."""
+    maskable: bool
+    experimenter: int | None = None
+
+    @cached_property
+    def size(self) -> int:
+        """Bytes of the value on the wire."""
+        return (self.bits + 7) // 8
+
+    @cached_property
+    def full(self) -> int:
+        """The mask that means exact."""
+        return (1 << self.bits) - 1
+
+    @cached_property
+    def order(self) -> int:
+        """Place in a message: Ryu sorts by class and number, by experimenter id where there is one."""
+        return self.oxm_class << 7 | self.number if self.experimenter is None else self.experimenter
+
+    @cached_property
+    def exact_header(self) -> bytes:
+        """Header of an unmasked value."""
+        return self._header(masked=False)
+
+    @cached_property
+    def masked_header(self) -> bytes:
+        """Header of a value and mask."""
+        return self._header(masked=True)
+
+    def _header(self, masked: bool) -> bytes:
+        extra = b"" if self.experimenter is None else struct.pack("!I", self.experimenter)
+        length = len(extra) + self.size * (2 if masked else 1)
+        return _HEADER.pack(self.oxm_class, self.number << 1 | masked, length) + extra
+
+
+def _basic(name: str, number: int, bits: int, maskable: bool = False) -> OxmField:
+    return OxmField(name, OPENFLOW_BASIC, number, bits, maskable)
+
+
+FIELDS: dict[str, OxmField] = {
+    field.name: field
+    for field in (
+        _basic("in_port", 0, 32),
+        _basic("metadata", 2, 64, maskable=True),
+        _basic("eth_dst", 3, 48, maskable=True),
+        _basic("eth_src", 4, 48, maskable=True),
+        _basic("eth_type", 5, 16),
+        _basic("vlan_vid", 6, 13, maskable=True),
+        _basic("vlan_pcp", 7, 3),
+        _basic("ip_dscp", 8, 6),
+        _basic("ip_ecn", 9, 2),
+        _basic("ip_proto", 10, 8),
+        _basic("ipv4_src", 11, 32, maskable=True),
+        _basic("ipv4_dst", 12, 32, maskable=True),
+        _basic("tcp_src", 13, 16, maskable=True),
+        _basic("tcp_dst", 14, 16, maskable=True),
+        _basic("udp_src", 15, 16, maskable=True),
+        _basic("udp_dst", 16, 16, maskable=True),
+        _basic("sctp_src", 17, 16, maskable=True),
+        _basic("sctp_dst", 18, 16, maskable=True),
+        _basic("icmpv4_type", 19, 8),
+        _basic("icmpv4_code", 20, 8),
+        _basic("arp_op", 21, 16),
+        _basic("arp_spa", 22, 32, maskable=True),
+        _basic("arp_tpa", 23, 32, maskable=True),
+        _basic("arp_sha", 24, 48, maskable=True),
+        _basic("arp_tha", 25, 48, maskable=True),
+        _basic("ipv6_src", 26, 128, maskable=True),
+        _basic("ipv6_dst", 27, 128, maskable=True),
+        _basic("ipv6_flabel", 28, 20, maskable=True),
+        _basic("icmpv6_type", 29, 8),
+        _basic("icmpv6_code", 30, 8),
+        _basic("nd_target", 31, 128, maskable=True),
+        _basic("nd_sll", 32, 48, maskable=True),
+        _basic("nd_tll", 33, 48, maskable=True),
+        OxmField("tcp_flags", EXPERIMENTER, 42, 12, True, ONF),
+        *(OxmField(f"reg{number}", NXM_1, number, 32, True) for number in range(8)),
+    )
+}
+"""Every field an entry may match or set, by the engine's name."""
+
+
+def lookup(name: str) -> OxmField:
+    """The field of a name.
+
+    Raises:
+        PolicyError: there is none.
+    """
+    try:
+        return FIELDS[name]
+    except KeyError:
+        raise PolicyError("not a field of OpenFlow 1.3", key=name, remedy=f"one of {', '.join(FIELDS)}") from None
+
+
+def _value(field: OxmField, value: int) -> bytes:
+    if not 0 <= value <= field.full:
+        raise PolicyError(f"{value:#x} does not fit in {field.bits} bits", key=field.name)
+    return value.to_bytes(field.size, "big")
+
+
+def encode_set(step: SetField) -> bytes:
+    """The OXM of a set-field action: header and value."""
+    field = lookup(step.name)
+    return field.exact_header + _value(field, step.value)
+
+
+def _encode_field(oxm: OxmField, field: Field) -> bytes:
+    if field.mask is None or field.mask == oxm.full:
+        return oxm.exact_header + _value(oxm, field.value)
+    if not oxm.maskable:
+        raise PolicyError("cannot be masked", key=field.name)
+    return oxm.masked_header + _value(oxm, field.value & field.mask) + _value(oxm, field.mask)
+
+
+def encode_match(match: Iterable[Field]) -> bytes:
+    """The OXM fields of a match, without padding, in Ryu's order.
+
+    A full mask is written as exact and an empty one not at all: so does the switch when it gives the match back.
+
+    Raises:
+        PolicyError: an unknown field, a value that does not fit, a mask where there can be none, a field twice.
+    """
+    rows = [(lookup(field.name), field) for field in match if field.mask != 0]
+    rows.sort(key=lambda row: row[0].order)
+    for (before, _), (after, _) in zip(rows, rows[1:], strict=False):
+        if before is after:
+            raise PolicyError("matched twice", key=after.name)
+    return b"".join(_encode_field(oxm, field) for oxm, field in rows)
+
+
+def pack_match(oxms: bytes) -> bytes:
+    """An `ofp_match`: type, length without padding, fields, zeros up to a multiple of 8."""
+    length = _MATCH_HEADER.size + len(oxms)
+    return _MATCH_HEADER.pack(_OXM_MATCH, length) + oxms + bytes(-length % 8)
+
+
+def unpack_match(raw: bytes, offset: int, end: int) -> tuple[bytes, int]:
+    """(OXM fields, offset after the padding) of an `ofp_match` at `offset` that must end by `end`.
+
+    Raises:
+        TransientError: it is not an OXM match or is longer than its place.
+    """
+    if offset + 8 > end:
+        raise TransientError(f"no room for a match at byte {offset}")
+    kind, length = _MATCH_HEADER.unpack_from(raw, offset)
+    after = offset + (length + 7) // 8 * 8
+    if kind != _OXM_MATCH or length < _MATCH_HEADER.size or after > end:
+        raise TransientError(f"no match at byte {offset}: type {kind}, length {length}")
+    return raw[offset + _MATCH_HEADER.size : offset + length], after
+
+
+def split(oxms: bytes) -> Iterator[bytes]:
+    """The single OXM fields of a match.
+
+    Raises:
+        TransientError: a field is longer than the match.
+    """
+    offset = 0
+    while offset < len(oxms):
+        end = offset + _HEADER.size + (oxms[offset + 3] if offset + 3 < len(oxms) else len(oxms))
+        if end > len(oxms):
+            raise TransientError(f"a match field at byte {offset} is longer than its match of {len(oxms)} bytes")
+        yield oxms[offset:end]
+        offset = end
+
+
+def canonical(oxms: bytes) -> bytes:
+    """The same match in the order that all of dynseg compares by.
+
+    Standard fields come first by number, then the rest: a field's prerequisites (`eth_type`, `ip_proto`) are standard
+    and of a lower number, so a switch takes the result as the match of a message, whoever made the entry.
+    """
+    return b"".join(sorted(split(oxms), key=lambda oxm: (oxm[:2] != b"\x80\x00", oxm)))
