@@ -27,6 +27,7 @@ from typing import Any
 from runtime.errors import ChannelError
 
 _LENGTHS = struct.Struct("!II")
+_CREDENTIALS = struct.Struct("3i")
 MAX_JSON = 64 << 20
 MAX_BODY = 256 << 20
 MAX_OUTGOING = 64 << 20
@@ -109,6 +110,12 @@ class Connection:
                 return None
             self._buffer += chunk
         return message
+
+    def peer_pid(self) -> int:
+        """Process id of the other end, as the kernel knows it (for a connection made by `connect`: who listens)."""
+        credentials = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        pid: int = _CREDENTIALS.unpack(credentials)[0]
+        return pid
 
     def close(self) -> None:
         """Close at once; a `receive` that waits in another thread ends."""
