@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 from policies.entries import Field, SetField
 from runtime.errors import PolicyError, TransientError
@@ -32,15 +33,12 @@ class OxmField:
     name: str
     oxm_class: int
     number: int
+    size: int
+    """Bytes of the value on the wire."""
     bits: int
-    """Width of the value; it travels in whole bytes."""
-    maskable: bool
+    """Width of the value."""
+    maskable: bool = False
     experimenter: int | None = None
-
-    @cached_property
-    def size(self) -> int:
-        """Bytes of the value on the wire."""
-        return (self.bits + 7) // 8
 
     @cached_property
     def full(self) -> int:
@@ -68,48 +66,48 @@ class OxmField:
         return _HEADER.pack(self.oxm_class, self.number << 1 | masked, length) + extra
 
 
-def _basic(name: str, number: int, bits: int, maskable: bool = False) -> OxmField:
-    return OxmField(name, OPENFLOW_BASIC, number, bits, maskable)
+def _basic(name: str, number: int, size: int, bits: int | None = None, maskable: bool = False) -> OxmField:
+    return OxmField(name, OPENFLOW_BASIC, number, size, size * 8 if bits is None else bits, maskable)
 
 
 FIELDS: dict[str, OxmField] = {
     field.name: field
     for field in (
-        _basic("in_port", 0, 32),
-        _basic("metadata", 2, 64, maskable=True),
-        _basic("eth_dst", 3, 48, maskable=True),
-        _basic("eth_src", 4, 48, maskable=True),
-        _basic("eth_type", 5, 16),
-        _basic("vlan_vid", 6, 13, maskable=True),
-        _basic("vlan_pcp", 7, 3),
-        _basic("ip_dscp", 8, 6),
-        _basic("ip_ecn", 9, 2),
-        _basic("ip_proto", 10, 8),
-        _basic("ipv4_src", 11, 32, maskable=True),
-        _basic("ipv4_dst", 12, 32, maskable=True),
-        _basic("tcp_src", 13, 16, maskable=True),
-        _basic("tcp_dst", 14, 16, maskable=True),
-        _basic("udp_src", 15, 16, maskable=True),
-        _basic("udp_dst", 16, 16, maskable=True),
-        _basic("sctp_src", 17, 16, maskable=True),
-        _basic("sctp_dst", 18, 16, maskable=True),
-        _basic("icmpv4_type", 19, 8),
-        _basic("icmpv4_code", 20, 8),
-        _basic("arp_op", 21, 16),
-        _basic("arp_spa", 22, 32, maskable=True),
-        _basic("arp_tpa", 23, 32, maskable=True),
-        _basic("arp_sha", 24, 48, maskable=True),
-        _basic("arp_tha", 25, 48, maskable=True),
-        _basic("ipv6_src", 26, 128, maskable=True),
-        _basic("ipv6_dst", 27, 128, maskable=True),
-        _basic("ipv6_flabel", 28, 20, maskable=True),
-        _basic("icmpv6_type", 29, 8),
-        _basic("icmpv6_code", 30, 8),
-        _basic("nd_target", 31, 128, maskable=True),
-        _basic("nd_sll", 32, 48, maskable=True),
-        _basic("nd_tll", 33, 48, maskable=True),
-        OxmField("tcp_flags", EXPERIMENTER, 42, 12, True, ONF),
-        *(OxmField(f"reg{number}", NXM_1, number, 32, True) for number in range(8)),
+        _basic("in_port", 0, 4),
+        _basic("metadata", 2, 8, maskable=True),
+        _basic("eth_dst", 3, 6, maskable=True),
+        _basic("eth_src", 4, 6, maskable=True),
+        _basic("eth_type", 5, 2),
+        _basic("vlan_vid", 6, 2, 13, maskable=True),
+        _basic("vlan_pcp", 7, 1, 3),
+        _basic("ip_dscp", 8, 1, 6),
+        _basic("ip_ecn", 9, 1, 2),
+        _basic("ip_proto", 10, 1),
+        _basic("ipv4_src", 11, 4, maskable=True),
+        _basic("ipv4_dst", 12, 4, maskable=True),
+        _basic("tcp_src", 13, 2, maskable=True),
+        _basic("tcp_dst", 14, 2, maskable=True),
+        _basic("udp_src", 15, 2, maskable=True),
+        _basic("udp_dst", 16, 2, maskable=True),
+        _basic("sctp_src", 17, 2, maskable=True),
+        _basic("sctp_dst", 18, 2, maskable=True),
+        _basic("icmpv4_type", 19, 1),
+        _basic("icmpv4_code", 20, 1),
+        _basic("arp_op", 21, 2),
+        _basic("arp_spa", 22, 4, maskable=True),
+        _basic("arp_tpa", 23, 4, maskable=True),
+        _basic("arp_sha", 24, 6, maskable=True),
+        _basic("arp_tha", 25, 6, maskable=True),
+        _basic("ipv6_src", 26, 16, maskable=True),
+        _basic("ipv6_dst", 27, 16, maskable=True),
+        _basic("ipv6_flabel", 28, 4, 20, maskable=True),
+        _basic("icmpv6_type", 29, 1),
+        _basic("icmpv6_code", 30, 1),
+        _basic("nd_target", 31, 16, maskable=True),
+        _basic("nd_sll", 32, 6, maskable=True),
+        _basic("nd_tll", 33, 6, maskable=True),
+        OxmField("tcp_flags", EXPERIMENTER, 42, 2, 12, True, ONF),
+        *(OxmField(f"reg{number}", NXM_1, number, 4, 32, True) for number in range(8)),
     )
 }
 """Every field an entry may match or set, by the engine's name."""
@@ -157,7 +155,7 @@ def encode_match(match: Iterable[Field]) -> bytes:
     """
     rows = [(lookup(field.name), field) for field in match if field.mask != 0]
     rows.sort(key=lambda row: row[0].order)
-    for (before, _), (after, _) in zip(rows, rows[1:], strict=False):
+    for (before, _), (after, _) in pairwise(rows):
         if before is after:
             raise PolicyError("matched twice", key=after.name)
     return b"".join(_encode_field(oxm, field) for oxm, field in rows)
@@ -205,4 +203,5 @@ def canonical(oxms: bytes) -> bytes:
     Standard fields come first by number, then the rest: a field's prerequisites (`eth_type`, `ip_proto`) are standard
     and of a lower number, so a switch takes the result as the match of a message, whoever made the entry.
     """
-    return b"".join(sorted(split(oxms), key=lambda oxm: (oxm[:2] != b"\x80\x00", oxm)))
+    fields: list[bytes] = sorted(split(oxms), key=lambda oxm: (oxm[:2] != b"\x80\x00", oxm))
+    return b"".join(fields)

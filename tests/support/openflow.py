@@ -1,0 +1,127 @@
+"""A plain OpenFlow 1.3 connection to a bridge's management socket, for tests marked `ovs`."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from policies.codec import InstalledEntry
+from ryu_apps.wire import flowmod
+from ryu_apps.wire.stats import decode_entries
+
+RUN_DIR = Path("/var/run/openvswitch")
+DEADLINE = 10.0
+
+HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, MULTIPART_REPLY, BARRIER_REPLY = 0, 1, 2, 3, 19, 21
+
+
+@dataclass(frozen=True)
+class SwitchError:
+    """An OFPT_ERROR."""
+
+    xid: int
+    type: int
+    code: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back until the barrier reply."""
+
+    seconds: float
+    errors: tuple[SwitchError, ...]
+    messages: tuple[bytes, ...]
+    """Everything else, whole."""
+
+
+class Switch:
+    """One OpenFlow session. Messages go out as given; `send` returns what came back until the barrier."""
+
+    def __init__(self, bridge: str) -> None:
+        self.bridge = bridge
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(str(RUN_DIR / f"{bridge}.mgmt"))
+        self._socket.sendall(flowmod.message(HELLO, 1, struct.pack("!HHI", 1, 8, 1 << 4)))
+        self._stream = self._socket.makefile("rb")
+        assert self._receive()[1] == HELLO
+        self._barrier_xid = 0xF000_0000
+
+    def send(self, *messages: bytes) -> Answer:
+        """Send, then wait for the barrier."""
+        self._barrier_xid += 1
+        begin = time.perf_counter()
+        self._socket.sendall(b"".join(messages) + flowmod.barrier_request(self._barrier_xid))
+        errors: list[SwitchError] = []
+        others: list[bytes] = []
+        while (message := self._receive())[1] != BARRIER_REPLY:
+            if message[1] == ERROR:
+                kind, code = struct.unpack_from("!HH", message, 8)
+                errors.append(SwitchError(int.from_bytes(message[4:8], "big"), kind, code, message[12:]))
+            elif message[1] == ECHO_REQUEST:
+                self._socket.sendall(flowmod.message(ECHO_REPLY, int.from_bytes(message[4:8], "big"), message[8:]))
+            else:
+                others.append(message)
+        return Answer(time.perf_counter() - begin, tuple(errors), tuple(others))
+
+    def parts(self, request: bytes) -> list[bytes]:
+        """Raw bodies of a multipart reply."""
+        answer = self.send(request)
+        assert not answer.errors, answer.errors
+        return [message[16:] for message in answer.messages if message[1] == MULTIPART_REPLY]
+
+    def entries(self) -> list[InstalledEntry]:
+        """Every entry in the switch."""
+        request = flowmod.flow_stats_request(1)
+        return [entry for part in self.parts(request) for entry in decode_entries(part)]
+
+    def clear(self) -> None:
+        """Delete every entry."""
+        answer = self.send(flowmod.delete_by_cookie(0, 0, 1))
+        assert not answer.errors, answer.errors
+
+    def close(self) -> None:
+        """End the session."""
+        self._stream.close()
+        self._socket.close()
+
+    def _receive(self) -> bytes:
+        header = self._stream.read(8)
+        assert len(header) == 8, f"{self.bridge} closed the connection"
+        return header + self._stream.read(int.from_bytes(header[2:4], "big") - 8)
+
+
+@contextmanager
+def bridge(name: str, ports: Sequence[str] = (), dpid: int = 1) -> Iterator[Switch]:
+    """A netdev bridge of its own, with internal ports numbered from 1 in the order given, and a session with it."""
+    adds = [
+        argument
+        for number, port in enumerate(ports, 1)
+        for argument in ["--", "add-port", name, port, "--", "set", "Interface", port, "type=internal"]
+        + [f"ofport_request={number}"]
+    ]
+    ovs_vsctl(
+        *["--may-exist", "add-br", name, "--", "set", "Bridge", name, "datapath_type=netdev", "fail_mode=secure"],
+        *["protocols=OpenFlow13", f"other-config:datapath-id={dpid:016x}", *adds],
+    )
+    try:
+        switch = Switch(name)
+        try:
+            yield switch
+        finally:
+            switch.close()
+    finally:
+        ovs_vsctl("--if-exists", "del-br", name)
+
+
+def ovs_vsctl(*arguments: str) -> str:
+    """Run ovs-vsctl and wait for the switch to follow."""
+    command = ["ovs-vsctl", f"--timeout={DEADLINE:.0f}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
