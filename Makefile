@@ -1,0 +1,43 @@
+# What one does with this project. Every target sets up what it needs first; when all is there that takes no time.
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test unit lint bench-contain clean distclean
+
+PY := .venv/bin/python
+export PYTHON ?= python3
+PRODUCT := runtime topology policies analyzer ryu_apps dashboards cli
+AROUND := mininet_labs benchmarks tests
+UNIT := not ovs and not slow and not browser and not cluster
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+
+setup: ## Debian packages and .venv, as far as they are missing
+	@deploy/setup.sh
+
+setup-dev:
+	@deploy/setup.sh --dev
+
+demo: setup ## VMs turn hostile on real Open vSwitch, are seen and isolated; writes out/demo (as root, ~4 minutes)
+	@$(PY) -m mininet_labs.demo --out out/demo
+
+test: setup-dev lint ## everything: lint, types, floors, all tests (as root, on real Open vSwitch)
+	@$(PY) -m pytest
+
+unit: setup-dev ## the tests that need neither root nor switches (under two minutes)
+	@$(PY) -m pytest -m "$(UNIT)"
+
+lint: setup-dev ## style, types and the floors of docs/architecture.md
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy $(PRODUCT)
+	@$(PY) -m mypy $(AROUND)
+	@.venv/bin/lint-imports --no-logo
+
+bench-contain: setup ## time from an attack's first packet to its last one forwarded, over several runs
+	@$(PY) -m benchmarks.contain
+
+clean: ## remove what runs and tools left (not .venv)
+	rm -rf out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv

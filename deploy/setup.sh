@@ -1,0 +1,96 @@
+#!/bin/bash
+# Bring this machine to where `make demo` and `make test` work. Does only what is missing; a second run takes no time.
+#
+#   deploy/setup.sh          Debian packages, .venv with requirements.txt, this project in it
+#   deploy/setup.sh --dev    the same with requirements-dev.txt, and Chromium for the tests that look at pages
+#
+# PYTHON names another interpreter than python3 (3.11 or later).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PACKAGES=(openvswitch-switch mininet iputils-ping ethtool iperf3 nmap hping3 tcpdump iproute2 procps python3-venv)
+LOCK=requirements.txt
+case "${1:-}" in
+    "") ;;
+    --dev)
+        PACKAGES+=(chromium)
+        LOCK=requirements-dev.txt
+        ;;
+    *) echo "usage: deploy/setup.sh [--dev]" >&2; exit 2 ;;
+esac
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
+
+say() { echo "setup: $*"; }
+fail() { echo "setup: $*" >&2; exit 1; }
+
+# Run a command that takes its time: a line of what it is for, the time it took, its own words only if it fails.
+step() {
+    local what=$1 start=$SECONDS next=10 pid status=0
+    shift
+    say "$what ..."
+    "$@" </dev/null >"$LOG" 2>&1 &
+    pid=$!
+    # A command in the background does not hear Ctrl-C by itself.
+    trap 'kill "$pid" 2>/dev/null; wait "$pid"; exit 130' INT TERM
+    while sleep 0.2; kill -0 "$pid" 2>/dev/null; do
+        if [ $((SECONDS - start)) -ge "$next" ]; then
+            say "  still at it, $((SECONDS - start)) s: $(tail -n 1 "$LOG" | cut -c 1-90)"
+            next=$((next + 10))
+        fi
+    done
+    wait "$pid" || status=$?
+    trap - INT TERM
+    if [ "$status" -ne 0 ]; then
+        cat "$LOG" >&2
+        fail "failed (exit $status): $*"
+    fi
+    say "  done in $((SECONDS - start)) s"
+}
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query --show --showformat='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || echo "$package"
+    done
+}
+
+install_packages() {
+    command -v dpkg-query >/dev/null || fail "this is not a Debian system; install by hand what corresponds to: ${PACKAGES[*]}"
+    local missing
+    mapfile -t missing < <(missing_packages)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || fail "not root, and these packages are missing: run as root: apt-get install --no-install-recommends ${missing[*]}"
+    step "reading the list of Debian packages" apt-get update
+    step "installing ${missing[*]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
+}
+
+stamp() { echo ".venv/.installed-${1%.txt}"; }
+
+# What the environment was made from: when this text changes it is brought up to date.
+fingerprint() {
+    cat requirements.txt "$1" pyproject.toml deploy/ryu/{pyproject.toml,sdist.txt,backend.py} | sha256sum
+    pwd
+    .venv/bin/python -c 'import sys; print(sys.version)'
+}
+
+install_python() {
+    local python=${PYTHON:-python3}
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail "$python is missing or older than 3.11; name a newer one: make ... PYTHON=/path/to/python3.12"
+    if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
+        step "making .venv with $("$python" --version)" "$python" -m venv --clear .venv
+    fi
+    [ "$(cat "$(stamp "$LOCK")" 2>/dev/null)" = "$(fingerprint "$LOCK")" ] && return 0
+    step "installing Python packages of $LOCK (a minute or so)" \
+        .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r "$LOCK"
+    # The lock holds setuptools, so that this needs no network.
+    step "installing dynseg into .venv" \
+        .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+    fingerprint "$LOCK" >"$(stamp "$LOCK")"
+    # The development lock holds the other one.
+    fingerprint requirements.txt >"$(stamp requirements.txt)"
+}
+
+install_packages
+install_python

@@ -1,0 +1,45 @@
+"""What all tests share: Open vSwitch for those that are marked `ovs`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+_STARTED_BY_US = pytest.StashKey[bool]()
+
+
+def _deploy_ovs(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "deploy" / "ovs", command], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before the first test marked `ovs`, and before its fixtures: see that Open vSwitch runs."""
+    if item.get_closest_marker("ovs") is None:
+        return
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it makes bridges and network namespaces")
+    if _STARTED_BY_US in item.config.stash:
+        return
+    was_running = _deploy_ovs("status").returncode == 0
+    if not was_running:
+        done = _deploy_ovs("start")
+        if done.returncode != 0:
+            pytest.fail(f"Open vSwitch cannot be started: {done.stderr.strip()}", pytrace=False)
+    item.config.stash[_STARTED_BY_US] = not was_running
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave Open vSwitch as it was found."""
+    if config.stash.get(_STARTED_BY_US, False):
+        _deploy_ovs("stop")
+
+
+@pytest.fixture(scope="session")
+def root_dir() -> Path:
+    """The project's folder."""
+    return ROOT
