@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import networkx as nx
@@ -16,6 +15,7 @@ from runtime.errors import InventoryError
 from topology import document
 from topology.addresses import link_local
 from topology.model import OUTSIDE, Inventory, Link, OutsidePort, Segment, Vfn, Vm
+from topology.names import nearest
 from topology.schema import InventoryDoc, LinkDoc, OutsideDoc, SegmentDoc, VfnDoc, VmDoc
 
 _PARTS: Mapping[str, type[BaseModel]] = {
@@ -69,7 +69,7 @@ def _explain(error: ValidationError, read: document.Document) -> InventoryError:
     message, remedy = first["msg"].removeprefix("Value error, "), None
     if first["type"] == "extra_forbidden":
         model = InventoryDoc if len(path) == 1 else _PARTS[str(path[0])]
-        message, remedy = "unknown key", _nearest(str(path[-1]), model.model_fields)
+        message, remedy = "unknown key", nearest(str(path[-1]), model.model_fields)
     elif first["type"] == "missing":
         message, remedy = "missing", f"add `{path[-1]}`"
     elif first["type"] == "tuple_type":
@@ -81,16 +81,6 @@ def _explain(error: ValidationError, read: document.Document) -> InventoryError:
 
 def _dotted(path: document.Path) -> str:
     return ".".join(map(str, path))
-
-
-def _nearest(word: str, known: Collection[str]) -> str:
-    """A remedy for a word that is not one of `known`."""
-    if not known:
-        return "none is defined yet"
-    close = difflib.get_close_matches(word, known, n=1)
-    shown = sorted(known)[:12]
-    listed = ", ".join(shown) + (", ..." if len(known) > len(shown) else "")
-    return f"did you mean `{close[0]}`? known: {listed}" if close else f"known: {listed}"
 
 
 class _Checks:
@@ -120,14 +110,14 @@ class _Checks:
         for name, vm in doc.vms.items():
             self._known_vfn(("vms", name, "vfn"), vm.vfn, doc)
             if vm.segment not in doc.segments:
-                remedy = _nearest(vm.segment, doc.segments)
+                remedy = nearest(vm.segment, doc.segments)
                 raise self._error(("vms", name, "segment"), f"no segment {vm.segment!r}", remedy)
         for name, port in doc.outside.items():
             self._known_vfn(("outside", name, "vfn"), port.vfn, doc)
 
     def _known_vfn(self, path: document.Path, name: str, doc: InventoryDoc) -> None:
         if name not in doc.vfns:
-            raise self._error(path, f"no VFN {name!r}", _nearest(name, doc.vfns))
+            raise self._error(path, f"no VFN {name!r}", nearest(name, doc.vfns))
 
     def uniqueness(self, doc: InventoryDoc) -> None:
         """No two things share a datapath id, bridge, port, MAC, address or name."""

@@ -1,0 +1,78 @@
+"""Ways through the network, on networks with circles and parallel cables."""
+
+from __future__ import annotations
+
+import networkx as nx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.errors import InventoryError
+from topology.graph import broadcast_ports, get_vfns_for_vm, graph, next_hop
+from topology.inventory import parse
+from topology.model import Inventory
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Inventory:
+    """Connected networks of up to seven VFNs, with extra links that make circles and parallels."""
+    count = draw(st.integers(1, 7))
+    pairs = [(draw(st.integers(0, index - 1)), index) for index in range(1, count)]
+    if count > 1:
+        extra = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda pair: pair[0] != pair[1])
+        pairs += draw(st.lists(extra, max_size=6))
+    vfns = "".join(f"  v{index}: {{dpid: {index + 1}}}\n" for index in range(count))
+    links = "".join(
+        f"  - {{a: v{a}, a_port: l{number}a, b: v{b}, b_port: l{number}b}}\n" for number, (a, b) in enumerate(pairs)
+    )
+    return parse(f"segments: {{s: }}\nvfns:\n{vfns}links:\n{links}")
+
+
+def _far_ends(inventory: Inventory) -> dict[tuple[str, str], tuple[str, str]]:
+    """(VFN, interface) at the other end of each cable."""
+    ends = {}
+    for link in inventory.links:
+        ends[link.a, link.a_port] = (link.b, link.b_port)
+        ends[link.b, link.b_port] = (link.a, link.a_port)
+    return ends
+
+
+@given(networks())
+def test_following_next_hops_arrives_by_the_shortest_way(inventory: Inventory) -> None:
+    """From every VFN to every other, in as many steps as networkx says are needed."""
+    ends = _far_ends(inventory)
+    distances = dict(nx.all_pairs_shortest_path_length(graph(inventory)))
+    for start in inventory.vfns:
+        for goal in inventory.vfns:
+            here, steps = start, 0
+            while here != goal:
+                here, steps = ends[here, next_hop(inventory, here, goal)][0], steps + 1
+            assert steps == distances[start][goal]
+
+
+@given(networks())
+def test_a_broadcast_reaches_every_vfn_once(inventory: Inventory) -> None:
+    """Flooding the tree's ports except the one it came in by visits each VFN exactly once, from any start."""
+    ends = _far_ends(inventory)
+    for start in inventory.vfns:
+        visits: list[str] = []
+        waiting: list[tuple[str, str | None]] = [(start, None)]
+        while waiting:
+            here, came_in = waiting.pop()
+            visits.append(here)
+            assert len(visits) <= len(inventory.vfns)
+            waiting += [ends[here, port] for port in broadcast_ports(inventory, here) if port != came_in]
+        assert sorted(visits) == sorted(inventory.vfns)
+
+
+def test_the_vfns_of_a_vm() -> None:
+    """A VM leads to its VFN, an unknown one to an error that names the nearest."""
+    inventory = parse(
+        "segments: {s: }\nvfns: {a: {dpid: 1}}\n"
+        "vms: {web1: {segment: s, vfn: a, port: p1, mac: '02:00:00:00:00:01', addresses: [10.0.0.1]}}"
+    )
+    assert get_vfns_for_vm(inventory, "web1") == (inventory.vfns["a"],)
+    with pytest.raises(InventoryError, match="did you mean `web1`"):
+        get_vfns_for_vm(inventory, "web2")
+    with pytest.raises(InventoryError, match="no way from 'a' to 'b'"):
+        next_hop(inventory, "a", "b")
