@@ -14,6 +14,7 @@ from runtime.errors import InventoryError
 from topology.model import Inventory, Vfn
 from topology.names import nearest
 
+
 def graph(inventory: Inventory) -> nx.Graph[str]:
     """The VFNs (nodes, by name) and their cables (edges).
 
