@@ -1,0 +1,138 @@
+"""What a local bridge should be set to in OVSDB, and the `ovs-vsctl` commands for what differs. Pure.
+
+Order and restraint matter: giving a controller to a bridge that had none flushes its flow entries, so an equal
+setting is never written again, and a controller row that is there is changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from topology.model import Vfn
+
+Row = Mapping[str, Any]
+"""Column -> value as JSON in OVSDB's notation (RFC 7047, 5.1)."""
+
+MONITORED: Mapping[str, Sequence[str]] = {
+    "Bridge": ("name", "other_config", "fail_mode", "protocols", "controller", "netflow"),
+    "Controller": ("target", "max_backoff", "inactivity_probe", "connection_mode"),
+    "NetFlow": ("targets", "active_timeout", "engine_type", "engine_id", "add_id_to_interface"),
+    "Interface": ("name", "external_ids"),
+}
+"""The tables and columns that `commands` and `interface_ids` read."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Where bridges find us."""
+
+    controller: str
+    """OVSDB form, ``tcp:127.0.0.1:6653``."""
+    max_backoff_ms: int
+    inactivity_probe_ms: int
+    netflow: str
+    """``127.0.0.1:2055``"""
+    active_timeout_seconds: int
+
+
+@dataclass(frozen=True)
+class Database:
+    """A replica of the monitored part of OVSDB: table -> row uuid -> row."""
+
+    tables: Mapping[str, Mapping[str, Row]]
+
+    def bridge(self, name: str) -> Row | None:
+        """The bridge of a name."""
+        return next((row for row in self.tables.get("Bridge", {}).values() if row["name"] == name), None)
+
+    def users(self, column: str, uuid: str) -> int:
+        """How many bridges refer to a row."""
+        return sum(uuid in elements(row[column]) for row in self.tables.get("Bridge", {}).values())
+
+    def interface_ids(self) -> dict[str, str]:
+        """Interface name -> `external_ids:iface-id`."""
+        ids = {row["name"]: mapping(row["external_ids"]) for row in self.tables.get("Interface", {}).values()}
+        return {name: external["iface-id"] for name, external in ids.items() if "iface-id" in external}
+
+
+def commands(vfn: Vfn, targets: Targets, database: Database) -> list[str]:
+    """Arguments of one `ovs-vsctl` transaction that makes the VFN's bridge what it should be.
+
+    Empty when nothing differs, or when there is no such bridge on this machine.
+    """
+    bridge = database.bridge(vfn.bridge)
+    if bridge is None:
+        return []
+    parts = [
+        *_columns(vfn, bridge),
+        *_record(database, bridge, ("controller", "Controller"), _controller(targets)),
+        *_record(database, bridge, ("netflow", "NetFlow"), _netflow(vfn, targets)),
+    ]
+    return [word for part in parts for word in ("--", *part)]
+
+
+def elements(value: Any) -> list[Any]:
+    """The elements of an OVSDB set, which is written as the bare element when it has one; uuids as strings."""
+    items = value[1] if isinstance(value, list) and value[0] == "set" else [value]
+    return [item[1] if isinstance(item, list) and item[0] == "uuid" else item for item in items]
+
+
+def mapping(value: Any) -> dict[str, str]:
+    """An OVSDB map as a dictionary."""
+    return dict(value[1])
+
+
+def _columns(vfn: Vfn, bridge: Row) -> list[list[str]]:
+    parts = []
+    dpid = f"{vfn.dpid:016x}"
+    if mapping(bridge["other_config"]).get("datapath-id", "").lower() != dpid:
+        parts.append(["set", "Bridge", vfn.bridge, f'other_config:datapath-id="{dpid}"'])
+    if elements(bridge["protocols"]) != ["OpenFlow13"]:
+        parts.append(["set", "Bridge", vfn.bridge, "protocols=[OpenFlow13]"])
+    if elements(bridge["fail_mode"]) != ["secure"]:
+        parts.append(["set", "Bridge", vfn.bridge, "fail_mode=secure"])
+    return parts
+
+
+def _record(database: Database, bridge: Row, reference: tuple[str, str], wanted: Mapping[str, Any]) -> list[list[str]]:
+    """Commands for the row that a bridge refers to by (column, table): changed in place if it is the bridge's alone."""
+    column, table = reference
+    uuids = elements(bridge[column])
+    if len(uuids) == 1 and database.users(column, uuids[0]) == 1:
+        row = database.tables[table].get(uuids[0], {})
+        differing = {key: value for key, value in wanted.items() if elements(row.get(key)) != [value]}
+        return [["set", table, uuids[0], *_assignments(differing)]] if differing else []
+    create = [f"--id=@{column}", "create", table, *_assignments(wanted)]
+    return [create, ["set", "Bridge", bridge["name"], f"{column}=[@{column}]"]]
+
+
+def _controller(targets: Targets) -> Mapping[str, Any]:
+    return {
+        "target": targets.controller,
+        "max_backoff": targets.max_backoff_ms,
+        "inactivity_probe": targets.inactivity_probe_ms,
+        # In band, OVS would let controller traffic and ARP past the guard table by hidden entries.
+        "connection_mode": "out-of-band",
+    }
+
+
+def _netflow(vfn: Vfn, targets: Targets) -> Mapping[str, Any]:
+    return {
+        "targets": targets.netflow,
+        "active_timeout": targets.active_timeout_seconds,
+        "engine_type": vfn.number >> 8,
+        "engine_id": vfn.number & 0xFF,
+        "add_id_to_interface": False,
+    }
+
+
+def _assignments(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={_atom(value)}" for key, value in values.items()]
+
+
+def _atom(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)

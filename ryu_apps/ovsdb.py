@@ -1,0 +1,177 @@
+"""Follows the local Open vSwitch's database and keeps the inventory's bridges set as they should be.
+
+Changes are told by the database itself (a monitor, RFC 7047 section 4.1.5); settings are written by `ovs-vsctl`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import logging
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ryu.lib import hub
+
+from runtime.errors import SettingsError, TransientError
+from ryu_apps.bridges import MONITORED, Database, Targets, commands
+from topology.model import Inventory
+
+LOG = logging.getLogger("dynseg.control.ovsdb")
+
+FIRST_BACKOFF = 0.5
+LONGEST_BACKOFF = 15.0
+REMEDY = "start Open vSwitch, run control as root, or set ovsdb.manage_bridges to false and set the bridges yourself"
+_RECEIVE_BYTES = 1 << 20
+_MAX_TEXT = 64 << 20
+
+
+def connect(endpoint: str) -> socket.socket:
+    """A connection to an OVSDB server, `unix:PATH` or `tcp:HOST:PORT`.
+
+    Raises:
+        SettingsError: the endpoint is written wrongly.
+        TransientError: nobody answers there, or we may not connect.
+    """
+    kind, _, rest = endpoint.partition(":")
+    try:
+        if kind == "unix":
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.connect(rest)
+            return sock
+        host, _, port = rest.rpartition(":")
+        if kind == "tcp" and host and port.isdigit():
+            return socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+    except OSError as error:
+        raise TransientError(f"OVSDB at {endpoint} is not reachable: {error.strerror}", remedy=REMEDY) from error
+    raise SettingsError(f"{endpoint!r} is no OVSDB server", key="ovsdb.endpoint", remedy="unix:PATH or tcp:HOST:PORT")
+
+
+class Ovsdb:
+    """The local database: a replica, and the bridges' settings.
+
+    Args:
+        endpoint: the OVSDB server.
+        inventory: whose VFNs to look after.
+        targets: where the bridges shall find control and collector; None: only follow, change nothing.
+        on_interface_ids: takes interface name -> iface-id, whenever they have changed.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        inventory: Inventory,
+        targets: Targets | None,
+        on_interface_ids: Callable[[Mapping[str, str]], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._inventory = inventory
+        self._targets = targets
+        self._on_interface_ids = on_interface_ids
+        self.connected = False
+        self._interface_ids: Mapping[str, str] = {}
+
+    def run(self) -> None:
+        """Follow the database for ever; when it goes away, control goes on and tries again."""
+        backoff = FIRST_BACKOFF
+        while True:
+            try:
+                for database in self._follow():
+                    backoff = FIRST_BACKOFF
+                    self._compare(database)
+            except TransientError as error:
+                LOG.warning("%s; trying again in %.1f s", error, backoff)
+            self.connected = False
+            hub.sleep(backoff)
+            backoff = min(2 * backoff, LONGEST_BACKOFF)
+
+    def _compare(self, database: Database) -> None:
+        ids = database.interface_ids()
+        if ids != self._interface_ids:
+            self._interface_ids = ids
+            self._on_interface_ids(ids)
+        if self._targets is None:
+            return
+        for vfn in self._inventory.vfns.values():
+            arguments = commands(vfn, self._targets, database)
+            if arguments:
+                LOG.info("setting bridge %s: %s", vfn.bridge, " ".join(arguments))
+                self._write(arguments)
+
+    def _write(self, arguments: list[str]) -> None:
+        # --no-wait: the switch takes the settings up by itself, and its session shows that it has.
+        command = ["ovs-vsctl", f"--db={self._endpoint}", "--timeout=10", "--no-wait", *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, check=False)
+        except OSError as error:
+            raise TransientError(f"ovs-vsctl cannot be run: {error.strerror}", remedy="install Open vSwitch") from error
+        if done.returncode:
+            raise TransientError(f"ovs-vsctl failed: {done.stderr.decode(errors='replace').strip()}")
+
+    def _follow(self) -> Iterator[Database]:
+        """The replica, whenever it has changed.
+
+        Raises:
+            TransientError: the server is away, or its answer is not OVSDB.
+        """
+        with connect(self._endpoint) as sock:
+            sock.settimeout(None)
+            columns = {table: {"columns": list(names)} for table, names in MONITORED.items()}
+            _send(sock, {"method": "monitor", "id": 0, "params": ["Open_vSwitch", None, columns]})
+            self.connected = True
+            tables: dict[str, dict[str, Any]] = {table: {} for table in MONITORED}
+            for messages in _receive(sock):
+                changed = False
+                for message in messages:
+                    changed |= _take(sock, message, tables)
+                if changed:
+                    yield Database(tables)
+
+
+def _take(sock: socket.socket, message: Mapping[str, Any], tables: dict[str, dict[str, Any]]) -> bool:
+    """Work one message of the server into the replica; did it change?"""
+    if message.get("method") == "echo":
+        _send(sock, {"result": message["params"], "error": None, "id": message["id"]})
+        return False
+    if message.get("error") is not None:
+        raise TransientError(f"OVSDB refused to be followed: {message['error']}")
+    updates = message["params"][1] if message.get("method") == "update" else message["result"]
+    for table, rows in updates.items():
+        for uuid, row in rows.items():
+            if "new" in row:
+                tables[table][uuid] = row["new"]
+            else:
+                tables[table].pop(uuid, None)
+    return True
+
+
+def _send(sock: socket.socket, message: Mapping[str, Any]) -> None:
+    try:
+        sock.sendall(json.dumps(message).encode())
+    except OSError as error:
+        raise TransientError(f"OVSDB went away: {error.strerror}", remedy=REMEDY) from error
+
+
+def _receive(sock: socket.socket) -> Iterator[list[Mapping[str, Any]]]:
+    """The server's messages, those that came together at once: JSON texts without anything between them."""
+    parse, decode, text = json.JSONDecoder().raw_decode, codecs.getincrementaldecoder("utf-8")("replace").decode, ""
+    while True:
+        try:
+            chunk = sock.recv(_RECEIVE_BYTES)
+        except OSError as error:
+            raise TransientError(f"OVSDB went away: {error.strerror}", remedy=REMEDY) from error
+        text += decode(chunk)
+        if not chunk or len(text) > _MAX_TEXT:
+            raise TransientError("OVSDB closed the connection", remedy=REMEDY)
+        messages: list[Mapping[str, Any]] = []
+        while text:
+            try:
+                message, end = parse(text)
+            except json.JSONDecodeError:
+                break  # not whole yet
+            messages.append(message)
+            text = text[end:].lstrip()
+        if messages:
+            yield messages

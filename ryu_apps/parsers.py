@@ -1,0 +1,114 @@
+"""What Ryu may parse of what comes in at the OpenFlow port.
+
+Ryu's parsers build an object for every part of a message: 10,000 flow statistics stop the hub for a second, and a part
+that says it is 0 bytes long stops it for ever (CVE-2024-34483 to -34489). So only the messages that control needs
+reach a parser, each checked before; flow statistics stay bytes; everything else is passed over, and a peer that
+sends what cannot be OpenFlow is disconnected.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from ryu.controller.handler import DEAD_DISPATCHER
+from ryu.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
+
+LOG = logging.getLogger("dynseg.control.parsers")
+
+Parser = Callable[[Any, int, int, int, int, bytes], Any]
+
+MAX_HELLO = 256
+_ELEMENT = struct.Struct("!HH")
+_HEADER = ofproto_v1_3.OFP_HEADER_SIZE
+_MULTIPART_HEADER = ofproto_v1_3.OFP_MULTIPART_REPLY_SIZE
+_SIMPLE = {
+    ofproto_v1_3.OFPT_ERROR,
+    ofproto_v1_3.OFPT_ECHO_REQUEST,
+    ofproto_v1_3.OFPT_ECHO_REPLY,
+    ofproto_v1_3.OFPT_FEATURES_REPLY,
+    ofproto_v1_3.OFPT_PORT_STATUS,
+    ofproto_v1_3.OFPT_BARRIER_REPLY,
+}
+_MULTIPART = {ofproto_v1_3.OFPMP_FLOW, ofproto_v1_3.OFPMP_PORT_DESC}
+
+
+class RawEntries:
+    """The body of a flow statistics reply, left as the bytes that came."""
+
+    __slots__ = ("length", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.length = len(raw)
+
+    @classmethod
+    def parser(cls, buffer: bytes, offset: int) -> RawEntries:
+        """Take everything from `offset` on; Ryu calls this once, since nothing is left then."""
+        return cls(bytes(buffer[offset:]))
+
+
+def install() -> None:
+    """Put the guard in front of Ryu's parsers, for every version number a header can name."""
+    ofproto_v1_3_parser.OFPFlowStatsReply.cls_stats_body_cls = RawEntries
+    for version in range(256):
+        ofproto_parser.register_msg_parser(version)(_parse)
+
+
+def _parse(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:  # noqa: PLR0917
+    """The message, or None when it is none of ours or its sender was disconnected for it."""
+    if datapath.state == DEAD_DISPATCHER:
+        return None
+    try:
+        if not needed(version, msg_type, buffer):
+            return None
+        # A hello is laid out alike in every version, and 1.3's parser keeps the version that the header names.
+        return ofproto_v1_3_parser.msg_parser(datapath, version, msg_type, msg_len, xid, buffer)
+    except (ValueError, AssertionError, struct.error, IndexError, TypeError) as error:
+        LOG.warning("disconnecting %s: what it sent is not OpenFlow 1.3 (%s)", datapath.address, error)
+        datapath.close()
+        return None
+
+
+def needed(version: int, msg_type: int, buffer: bytes) -> bool:
+    """Is this a message that control reads?
+
+    Raises:
+        ValueError: it cannot be one of OpenFlow 1.3, or its parts do not fill it.
+    """
+    if msg_type == ofproto_v1_3.OFPT_HELLO:
+        if not 1 <= version <= 6:
+            raise ValueError(f"version {version}")
+        _check_hello(buffer)
+        return True
+    if version != ofproto_v1_3.OFP_VERSION:
+        raise ValueError(f"version {version} after the hello")
+    if msg_type == ofproto_v1_3.OFPT_MULTIPART_REPLY:
+        return _check_multipart(buffer)
+    return msg_type in _SIMPLE
+
+
+def _check_hello(buffer: bytes) -> None:
+    """Walk the elements as Ryu's parser will: it does not round lengths up, and never ends at a length of 0."""
+    if len(buffer) > MAX_HELLO:
+        raise ValueError(f"hello of {len(buffer)} bytes")
+    offset = _HEADER
+    while offset < len(buffer):
+        if len(buffer) - offset < _ELEMENT.size:
+            raise ValueError("hello cut within an element")
+        _, length = _ELEMENT.unpack_from(buffer, offset)
+        if length < _ELEMENT.size or offset + length > len(buffer):
+            raise ValueError(f"hello element of {length} bytes")
+        offset += length
+
+
+def _check_multipart(buffer: bytes) -> bool:
+    if len(buffer) < _MULTIPART_HEADER:
+        raise ValueError(f"multipart reply of {len(buffer)} bytes")
+    (kind,) = struct.unpack_from("!H", buffer, _HEADER)
+    body = len(buffer) - _MULTIPART_HEADER
+    if kind == ofproto_v1_3.OFPMP_PORT_DESC and body % ofproto_v1_3.OFP_PORT_SIZE:
+        raise ValueError(f"port descriptions of {body} bytes")
+    return kind in _MULTIPART

@@ -1,0 +1,51 @@
+"""Carries what the engine wants of a VFN to its session, and the answers back. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from ryu.lib import hub
+
+from runtime.channel import Message
+from ryu_apps.peer import Peer
+from ryu_apps.session import Session, SessionLostError
+from ryu_apps.sessions import Sessions
+
+LOG = logging.getLogger("dynseg.control.relay")
+
+
+class Relay:
+    """The engine's hand at the switches: `read` and `apply` messages in, `installed` and `applied` out."""
+
+    def __init__(self, sessions: Sessions, engine: Peer) -> None:
+        self._sessions = sessions
+        self._engine = engine
+
+    def take(self, message: Message) -> None:
+        """Start what the engine asks for. A VFN that is gone needs no answer: its `vfn_down` is on the way."""
+        work = {"read": self._read, "apply": self._apply}.get(message.kind)
+        if work is None:
+            LOG.error("the engine sent a message of unknown kind %r", message.kind)
+            return
+        session = self._sessions.get(message.data["dpid"])
+        if session is not None:
+            hub.spawn(self._guarded, work, session, message)
+
+    def _guarded(self, work: Callable[[Session, Message], None], session: Session, message: Message) -> None:
+        try:
+            work(session, message)
+        except SessionLostError as error:
+            LOG.warning("%s of %s was not completed: %s", message.kind, session.vfn.name, error)
+            session.end(error.message)
+
+    def _read(self, session: Session, message: Message) -> None:
+        data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
+        for part in session.read():
+            self._engine.send(Message("installed", {**data, "last": part.last}, part.raw))
+
+    def _apply(self, session: Session, message: Message) -> None:
+        applied = session.apply(message.body)
+        errors = [error.as_json() for error in applied.errors]
+        data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
+        self._engine.send(Message("applied", {**data, "seconds": applied.seconds, "errors": errors}))

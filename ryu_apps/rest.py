@@ -1,0 +1,217 @@
+"""The REST interface: who may ask what of which process. Answers come from the engine and the analyzer."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
+
+from runtime.errors import DynsegError, TransientError
+from runtime.tokens import Role, Token, find
+from ryu_apps.peer import Answer, Peer
+
+LOG = logging.getLogger("dynseg.control.rest")
+
+MAX_BODY = 1 << 20
+CALL_SECONDS = 5.0
+
+Converter = Callable[[str], Any]
+
+
+class RefusedError(DynsegError):
+    """A request that is not carried out: HTTP status, what is wrong, what to do."""
+
+    def __init__(self, status: int, message: str, remedy: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.status = status
+
+
+def _whole(lowest: int, highest: int) -> Converter:
+    def convert(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and lowest <= int(text[:20]) <= highest):
+            raise ValueError(f"a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return convert
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e11:
+        raise ValueError("seconds since 1970")
+    return value
+
+
+_LIMIT = _whole(1, 1000)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table in the documentation. Path parameters, query and body together are the call's params."""
+
+    verb: str
+    path: str
+    role: Role
+    process: str
+    method: str
+    query: Mapping[str, Converter] = field(default_factory=dict)
+
+    @property
+    def takes_body(self) -> bool:
+        """Does it read a JSON object?"""
+        return self.verb == "POST"
+
+
+ROUTES = (
+    Route("GET", "/v1/status", Role.VIEWER, "all", "status"),
+    Route("GET", "/v1/vfns", Role.VIEWER, "engine", "vfns"),
+    Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
+    Route("GET", "/v1/vms/{name}", Role.VIEWER, "engine", "vm"),
+    Route("GET", "/v1/vms/{vm}/flows", Role.VIEWER, "analyzer", "flows", {"limit": _LIMIT}),
+    Route("GET", "/v1/verdicts", Role.VIEWER, "analyzer", "verdicts", {"limit": _LIMIT}),
+    Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
+    Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
+    Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
+    Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", {"after": _whole(0, 2**63 - 1), "limit": _LIMIT}),
+    Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
+    Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
+    Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
+)
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What stands behind the interface."""
+
+    tokens: tuple[Token, ...]
+    peers: Mapping[str, Peer]
+    status: Callable[[Token], Mapping[str, Any]]
+
+
+def register(application: WSGIApplication, backend: Backend) -> None:
+    """Put the routes into Ryu's WSGI application; every other path is answered in JSON, too."""
+    for route in ROUTES:
+        application.mapper.connect(
+            f"{route.verb} {route.path}",
+            route.path,
+            controller=Api,
+            route=route,
+            conditions={"method": [route.verb]},
+        )
+    application.mapper.connect("elsewhere", "{path:.*}", controller=Api, route=None)
+    application.registory[Api.__name__] = backend
+
+
+class Api(ControllerBase):
+    """One request, from bearer token to JSON answer."""
+
+    def __call__(self, request: Any) -> Response:
+        """Answer `request` (webob); nothing escapes as a stack trace to the client."""
+        try:
+            answer = self._answer(request)
+        except RefusedError as refused:
+            answer = Answer(refused.status, _problem(refused))
+        except TransientError as error:
+            answer = Answer(503, _problem(error))
+        except Exception:
+            LOG.exception("%s %s failed", request.method, request.path)
+            answer = Answer(500, {"error": "control failed at this request", "remedy": "see control's log"})
+        response = Response(
+            status=answer.status, content_type="application/json", body=json.dumps(answer.value).encode()
+        )
+        response.headers["Cache-Control"] = "no-store"
+        if answer.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
+        return response
+
+    def _answer(self, request: Any) -> Answer:
+        backend: Backend = self.data
+        token = authenticate(backend.tokens, request.headers.get("Authorization", ""))
+        route: Route | None = request.urlvars.get("route")
+        if route is None:
+            raise _nowhere(request.method, request.path)
+        if not token.role.covers(route.role):
+            raise RefusedError(403, f"{token.name} is {token.role}", f"this needs the role {route.role}")
+        params = {key: value for key, value in request.urlvars.items() if key not in ("route", "controller", "action")}
+        params = _merge(params, read_query(route, request.GET))
+        if route.takes_body:
+            params = _merge(params, read_body(request))
+        if route.process == "all":
+            return Answer(200, backend.status(token))
+        return backend.peers[route.process].call(route.method, params, token.name, token.role, CALL_SECONDS)
+
+
+def authenticate(tokens: tuple[Token, ...], header: str) -> Token:
+    """The token of an `Authorization` header.
+
+    Raises:
+        RefusedError: 401.
+    """
+    scheme, _, presented = header.partition(" ")
+    token = find(tokens, presented.strip()) if scheme.lower() == "bearer" else None
+    if token is None:
+        raise RefusedError(401, "no valid token", "send `Authorization: Bearer TOKEN` with one of the tokens file")
+    return token
+
+
+def read_query(route: Route, query: Mapping[str, str]) -> dict[str, Any]:
+    """The query as numbers and texts; unknown keys are refused.
+
+    Raises:
+        RefusedError: 400.
+    """
+    params: dict[str, Any] = {}
+    for key, text in query.items():
+        if key not in route.query:
+            known = ", ".join(route.query) or "none"
+            raise RefusedError(400, f"unknown query parameter {key!r}", f"known here: {known}")
+        try:
+            params[key] = route.query[key](text)
+        except ValueError as error:
+            raise RefusedError(400, f"query parameter {key!r} is wrong", f"it must be {error}") from error
+    return params
+
+
+def read_body(request: Any) -> dict[str, Any]:
+    """The JSON object in a request's body; no body is an empty object.
+
+    Raises:
+        RefusedError: 400 or 413.
+    """
+    raw = request.body_file.read(MAX_BODY + 1) if (request.content_length or 0) <= MAX_BODY else None
+    if raw is None or len(raw) > MAX_BODY:
+        raise RefusedError(413, "the body is too large", f"send at most {MAX_BODY} bytes")
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, f"the body is not JSON: {error}", "send one JSON object") from error
+    if not isinstance(value, dict):
+        raise RefusedError(400, "the body is no JSON object", 'send one, like {"reason": "..."}')
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    for key in more:
+        if key in params:
+            raise RefusedError(400, f"{key!r} is given by the path already", "leave it out of query and body")
+    return {**params, **more}
+
+
+def _nowhere(method: str, path: str) -> RefusedError:
+    if any(route.path == path for route in ROUTES):
+        return RefusedError(405, f"{method} is not possible for {path}", "see the table in docs/architecture.md")
+    return RefusedError(404, f"there is no {path}", "see the table in docs/architecture.md")
+
+
+def _problem(error: DynsegError) -> Mapping[str, str]:
+    return {"error": error.message, "remedy": error.remedy or ""}

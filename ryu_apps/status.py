@@ -1,0 +1,68 @@
+"""What `GET /v1/status` says: control's own part, and what engine and analyzer say of themselves."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ryu.lib import hub
+
+from runtime.errors import TransientError
+from runtime.tokens import Token
+from ryu_apps.lag import LagMeter
+from ryu_apps.ovsdb import Ovsdb
+from ryu_apps.peer import Peer
+from ryu_apps.rest import CALL_SECONDS
+from ryu_apps.sessions import Sessions
+from ryu_apps.supervisor import Supervisor
+from topology.model import Inventory
+
+
+class Status:
+    """Collects the status of the node."""
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        inventory: Inventory,
+        sessions: Sessions,
+        ovsdb: Ovsdb,
+        lag: LagMeter,
+        supervisors: Mapping[str, Supervisor],
+        peers: Mapping[str, Peer],
+    ) -> None:
+        self._version = version
+        self._inventory = inventory
+        self._sessions = sessions
+        self._ovsdb = ovsdb
+        self._lag = lag
+        self._supervisors = supervisors
+        self._peers = peers
+        self._started = time.time()
+
+    def collect(self, token: Token) -> Mapping[str, Any]:
+        """`{"control": ..., "engine": ..., "analyzer": ...}`; a process that is away gives {"error", "remedy"}."""
+        asked = {name: hub.spawn(_ask, peer, token) for name, peer in self._peers.items()}
+        return {"control": self.control(), **{name: thread.wait() for name, thread in asked.items()}}
+
+    def control(self) -> Mapping[str, Any]:
+        """Control's own part."""
+        return {
+            "version": self._version,
+            "pid": os.getpid(),
+            "uptime_seconds": round(time.time() - self._started, 3),
+            "vfns": {vfn.name: self._sessions.get(vfn.dpid) is not None for vfn in self._inventory.vfns.values()},
+            "hub_lag_ms": round(1000 * self._lag.longest(), 3),
+            "ovsdb_connected": self._ovsdb.connected,
+            "processes": {name: supervisor.status() for name, supervisor in self._supervisors.items()},
+        }
+
+
+def _ask(peer: Peer, token: Token) -> Any:
+    try:
+        return peer.call("status", {}, token.name, token.role, CALL_SECONDS).value
+    except TransientError as error:
+        return {"error": error.message, "remedy": error.remedy or ""}
