@@ -1,0 +1,158 @@
+"""Table 0: who may come in. A VM speaks only as itself, a cut VM not at all, the outside never as a VM.
+
+Neighbour discovery as Open vSwitch sees it: the link-layer fields of a message without that option are zero, and all
+of its fields are zero when the message has an option twice. So "no option" is matched as zero, and a zero target,
+which no honest message has, is dropped first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv6Address
+
+from policies.entries import TableEntry
+from policies.pipeline.place import Place
+from policies.pipeline.tables import (
+    ARP,
+    ICMPV6,
+    IPV4,
+    IPV6,
+    MLD_QUERY,
+    NEIGHBOUR_ADVERTISEMENT,
+    NEIGHBOUR_SOLICITATION,
+    REDIRECT,
+    ROUTER_ADVERTISEMENT,
+    ROUTER_SOLICITATION,
+    UDP,
+    Matches,
+    Table,
+    drop,
+    go,
+    neighbour_message,
+)
+from policies.rules import FirewallRule
+from topology.addresses import addresses_of, mac_number
+from topology.model import Vm
+
+_CUT = 60_000
+_MALFORMED = 1300
+_CHECKED = 1200
+_UNCHECKED = 1100
+_OWN = 1000
+_TRUSTED = 900
+
+_VLAN_PRESENT = (0x1000, 0x1000)
+_DHCP_CLIENT, _DHCP_SERVER = 68, 67
+_EVERYBODY = 0xFFFFFFFF
+_ALL_ROUTERS = int(IPv6Address("ff02::2"))
+_CHECKED_KINDS = (NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
+_ROUTERS_KINDS = (MLD_QUERY, ROUTER_ADVERTISEMENT, REDIRECT)
+"""What only routers say."""
+
+
+def guard(place: Place, rules: tuple[FirewallRule, ...]) -> Iterator[TableEntry]:
+    """The whole table."""
+    yield from cuts(place, rules)
+    yield drop(Table.GUARD, _MALFORMED, {"vlan_vid": _VLAN_PRESENT})
+    for kind in _CHECKED_KINDS:
+        yield drop(Table.GUARD, _MALFORMED, {**neighbour_message(kind), "nd_target": 0})
+    for name, port in place.vms.items():
+        vm = place.inventory.vms[name]
+        yield from _router_talk(port)
+        own = [*_own_arp(vm), *_own_ipv4(vm), *_own_ipv6(vm)]
+        yield from (_from_vm(vm, port, _OWN, fields) for fields in own)
+        yield from (_from_vm(vm, port, _CHECKED, fields) for fields in _own_neighbour_discovery(vm))
+    for port in place.outside.values():
+        yield from _not_from_outside(place, port)
+    for port in (*place.outside.values(), *place.links):
+        yield go(Table.GUARD, _TRUSTED, {"in_port": port}, Table.TAP)
+    yield drop(Table.GUARD, 0, {})
+
+
+def cuts(place: Place, rules: tuple[FirewallRule, ...]) -> Iterator[TableEntry]:
+    """Drops of everything from the port and to the MAC of each isolated VM."""
+    for rule in rules:
+        if rule.cut_port_of is None:
+            continue
+        vm = place.inventory.vms[rule.cut_port_of]
+        if vm.name in place.vms:
+            yield drop(Table.GUARD, _CUT, {"in_port": place.vms[vm.name]}, (rule.rule_id,))
+        yield drop(Table.GUARD, _CUT, {"eth_dst": mac_number(vm.mac)}, (rule.rule_id,))
+
+
+def _from_vm(vm: Vm, port: int, priority: int, fields: Matches) -> TableEntry:
+    return go(Table.GUARD, priority, {"in_port": port, "eth_src": mac_number(vm.mac), **fields}, Table.TAP)
+
+
+def _router_talk(port: int) -> Iterator[TableEntry]:
+    """What `_own_ipv6` would let through and must not: unchecked neighbour discovery, and acting as a router."""
+    for kind in (*_CHECKED_KINDS, *_ROUTERS_KINDS):
+        fields = {"in_port": port, "eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
+        yield drop(Table.GUARD, _UNCHECKED, fields)
+
+
+def _own_arp(vm: Vm) -> Iterator[Matches]:
+    """ARP in its own name, and probes (RFC 5227) for its own addresses."""
+    base = {"eth_type": ARP, "arp_sha": mac_number(vm.mac)}
+    for address in vm.addresses:
+        if isinstance(address, IPv4Address):
+            yield {**base, "arp_spa": int(address)}
+            yield {**base, "arp_spa": 0, "arp_op": 1, "arp_tpa": int(address)}
+
+
+def _own_ipv4(vm: Vm) -> Iterator[Matches]:
+    """IPv4 in its own name, and asking a DHCP server for one."""
+    for address in vm.addresses:
+        if isinstance(address, IPv4Address):
+            yield {"eth_type": IPV4, "ipv4_src": int(address)}
+    yield {
+        "eth_type": IPV4,
+        "ipv4_src": 0,
+        "ipv4_dst": _EVERYBODY,
+        "ip_proto": UDP,
+        "udp_src": _DHCP_CLIENT,
+        "udp_dst": _DHCP_SERVER,
+    }
+
+
+def _ipv6_of(vm: Vm) -> tuple[int, ...]:
+    return tuple(int(address) for address in addresses_of(vm) if isinstance(address, IPv6Address))
+
+
+def _own_ipv6(vm: Vm) -> Iterator[Matches]:
+    """IPv6 in its own name (MLD reports with it), and asking for routers before it has one."""
+    for address in _ipv6_of(vm):
+        yield {"eth_type": IPV6, "ipv6_src": address}
+    solicitation = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": ROUTER_SOLICITATION, "icmpv6_code": 0}
+    yield {**solicitation, "ipv6_src": 0, "ipv6_dst": _ALL_ROUTERS}
+
+
+def _own_neighbour_discovery(vm: Vm) -> Iterator[Matches]:
+    """Solicitations and advertisements whose sender, target and link-layer option are all its own."""
+    mac, own = mac_number(vm.mac), _ipv6_of(vm)
+    solicitation = neighbour_message(NEIGHBOUR_SOLICITATION)
+    advertisement = neighbour_message(NEIGHBOUR_ADVERTISEMENT)
+    for address in own:
+        for option in (mac, 0):
+            yield {**solicitation, "ipv6_src": address, "nd_sll": option}
+            for target in own:
+                yield {**advertisement, "ipv6_src": address, "nd_target": target, "nd_tll": option}
+        # Duplicate address detection (RFC 4862): no sender yet, hence no option.
+        yield {**solicitation, "ipv6_src": 0, "nd_target": address, "nd_sll": 0}
+
+
+def _not_from_outside(place: Place, port: int) -> Iterator[TableEntry]:
+    """Nobody outside is a VM: not by MAC, not by address, not in answers or claims about a VM's address."""
+    for vm in place.inventory.vms.values():
+        claims: list[Matches] = [{"eth_src": mac_number(vm.mac)}]
+        for address in addresses_of(vm):
+            number = int(address)
+            if isinstance(address, IPv4Address):
+                claims.append({"eth_type": IPV4, "ipv4_src": number})
+                claims.append({"eth_type": ARP, "arp_spa": number})
+                claims.append({"eth_type": ARP, "arp_spa": 0, "arp_tpa": number})
+            else:
+                claims.append({"eth_type": IPV6, "ipv6_src": number})
+                claims.append({**neighbour_message(NEIGHBOUR_ADVERTISEMENT), "nd_target": number})
+                claims.append({**neighbour_message(NEIGHBOUR_SOLICITATION), "ipv6_src": 0, "nd_target": number})
+        yield from (drop(Table.GUARD, _OWN, {"in_port": port, **claim}) for claim in claims)

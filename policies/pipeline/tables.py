@@ -1,0 +1,96 @@
+"""Names and numbers of the pipeline: tables, registers, protocol constants, and how an entry is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from policies.entries import Field, SetField, Step, TableEntry
+
+Matches = Mapping[str, int | tuple[int, int]]
+"""Field name -> value, or (value, mask)."""
+
+
+class Table(IntEnum):
+    """The tables, in the order in which a packet passes them."""
+
+    GUARD = 0
+    TAP = 1
+    INTEL = 2
+    SOURCE = 3
+    DESTINATION = 4
+    OBSERVE = 5
+    ENFORCEMENT = 6
+    CONNECTIONS = 7
+    FORWARD = 8
+
+
+SOURCE_SEGMENT = "reg0"
+DESTINATION_SEGMENT = "reg1"
+SOURCE_VM = "reg2"
+DESTINATION = "reg3"
+"""Number of the destination VM, or `OUTSIDE_PORT` + number of the outside port; 0: neither."""
+FROM_HERE = "reg4"
+"""1: came in from a VM or outside port of this VFN."""
+TO_HERE = "reg5"
+"""1: goes out to VMs or outside ports of this VFN."""
+
+OUTSIDE_PORT = 1 << 31
+BROADCAST = 65535
+"""Destination segment of broadcasts and multicasts."""
+
+ARP = 0x0806
+IPV4 = 0x0800
+IPV6 = 0x86DD
+
+TCP = 6
+UDP = 17
+ICMP = {4: 1, 6: 58}
+"""Protocol number of ICMP by IP version."""
+ICMPV6 = ICMP[6]
+
+MLD_QUERY = 130
+ROUTER_SOLICITATION = 133
+ROUTER_ADVERTISEMENT = 134
+NEIGHBOUR_SOLICITATION = 135
+NEIGHBOUR_ADVERTISEMENT = 136
+REDIRECT = 137
+
+BROADCAST_MAC = (1 << 48) - 1
+GROUP_BIT = 1 << 40
+"""Set in the first byte of every multicast MAC."""
+
+
+def match(fields: Matches) -> tuple[Field, ...]:
+    """Match fields in the one order that entries have."""
+    return tuple(
+        Field(name, *value) if isinstance(value, tuple) else Field(name, value)
+        for name, value in sorted(fields.items())
+    )
+
+
+def drop(table: Table, priority: int, fields: Matches, rules: tuple[str, ...] = ()) -> TableEntry:
+    """An entry without instructions."""
+    return TableEntry(table, priority, match(fields), rules=rules)
+
+
+def go(
+    table: Table,
+    priority: int,
+    fields: Matches,
+    goto: Table,
+    registers: Mapping[str, int] | None = None,
+    *,
+    rules: tuple[str, ...] = (),
+) -> TableEntry:
+    """An entry that sets registers (those that are not 0, as they start) and goes on to another table."""
+    steps: tuple[Step, ...] = tuple(SetField(name, value) for name, value in (registers or {}).items() if value)
+    return TableEntry(table, priority, match(fields), steps, goto, rules)
+
+
+def neighbour_message(kind: int) -> dict[str, int | tuple[int, int]]:
+    """Match of a neighbour discovery message whose own fields (`nd_target`, ...) the switch has parsed.
+
+    Open vSwitch reads them only where the ICMPv6 code is 0.
+    """
+    return {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind, "icmpv6_code": 0}
