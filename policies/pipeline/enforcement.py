@@ -106,8 +106,8 @@ def _traffic(rule: FirewallRule) -> Iterator[Matches]:
         kind = IPV4 if version == 4 else IPV6
         side = "src" if rule.source_net else "dst"
         address = {} if net is None else _prefix(f"ipv{version}_{side}", net)
-        head: dict[str, int | tuple[int, int]] = {"eth_type": kind, **address}
-        yield from ({**head, **fields} for fields in _protocol(rule, version))
+        for fields in _protocol(rule, version):
+            yield {"eth_type": kind, **address, **fields}
         if net is not None:
             yield from _resolution(rule, net, address)
 
@@ -130,7 +130,7 @@ def _protocol(rule: FirewallRule, version: int) -> Iterator[Matches]:
         yield {}
         return
     if wanted in (Protocol.TCP, Protocol.ANY):
-        tcp = {"ip_proto": TCP, **_ports("tcp", rule)}
+        tcp: dict[str, int | tuple[int, int]] = {"ip_proto": TCP, **_ports("tcp", rule)}
         if rule.reply:
             yield from ({**tcp, "tcp_flags": (flag, flag)} for flag in (_ACK, _RST))
         else:
