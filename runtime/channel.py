@@ -11,6 +11,7 @@ that does not read is dropped when its outgoing buffer is full rather than slowi
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -43,8 +44,13 @@ class Message:
 
 
 def encode(message: Message) -> bytes:
-    """Bytes of a message as they stand on the wire."""
+    """Bytes of a message as they stand on the wire.
+
+    Raises:
+        ChannelError: it is larger than the other end would take.
+    """
     text = json.dumps({"kind": message.kind, "data": dict(message.data)}, separators=(",", ":")).encode()
+    _check_lengths(len(text), len(message.body))
     return b"".join((_LENGTHS.pack(len(text), len(message.body)), text, message.body))
 
 
@@ -57,19 +63,26 @@ def decode(buffer: bytearray) -> Message | None:
     if len(buffer) < _LENGTHS.size:
         return None
     text_length, body_length = _LENGTHS.unpack_from(buffer)
-    if text_length > MAX_JSON or body_length > MAX_BODY:
-        raise ChannelError(f"message of {text_length} + {body_length} bytes is over the limit")
+    _check_lengths(text_length, body_length)
     end = _LENGTHS.size + text_length + body_length
     if len(buffer) < end:
         return None
     middle = _LENGTHS.size + text_length
     try:
         raw = json.loads(bytes(buffer[_LENGTHS.size : middle]))
-        message = Message(raw["kind"], raw["data"], bytes(buffer[middle:end]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ChannelError(f"not a message: {error}") from error
+        kind, data = raw["kind"], raw["data"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ChannelError(f"not a message: {type(error).__name__}: {error}") from error
+    if not isinstance(kind, str) or not isinstance(data, dict):
+        raise ChannelError("not a message: kind must be a string and data an object")
+    message = Message(kind, data, bytes(buffer[middle:end]))
     del buffer[:end]
     return message
+
+
+def _check_lengths(text: int, body: int) -> None:
+    if text > MAX_JSON or body > MAX_BODY:
+        raise ChannelError(f"message of {text} + {body} bytes is over the limit of {MAX_JSON} + {MAX_BODY}")
 
 
 class Connection:
@@ -144,20 +157,25 @@ def connect(path: Path, timeout: float = 0.0) -> Connection:
             return Connection(sock)
 
 
-@dataclass
+@dataclass(eq=False)
 class Peer:
-    """One connected process, as the server sees it."""
+    """One connected process, as the server sees it. Two peers are equal only when they are the same one."""
 
     number: int
     sock: socket.socket
     incoming: bytearray = field(default_factory=bytearray)
     outgoing: bytearray = field(default_factory=bytearray)
     closed: bool = False
+    fault: str = ""
+    """Why the server dropped it; empty: it closed its end itself, between two messages."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What `Server.poll` saw: a message, or (message None) that the peer is gone. `fileno` is set instead for a watched file."""
+    """What `Server.poll` saw: a message, or (message None) that the peer is gone.
+
+    For a watched file `fileno` is set and `peer` is None.
+    """
 
     peer: Peer | None
     message: Message | None
@@ -168,12 +186,21 @@ class Server:
     """Listens at a Unix socket and exchanges messages with any number of peers, in one thread."""
 
     def __init__(self, path: Path) -> None:
+        """Listen at `path`, making its folder if need be.
+
+        Raises:
+            ChannelError: a living process listens there already, or the path is no place for a socket.
+        """
         self.path = path
         self._numbers = itertools.count(1)
-        self._selector = selectors.DefaultSelector()
         self._peers: dict[int, Peer] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._listener = _bind(path)
+        self._lock = _lock(path)
+        try:
+            self._listener = _bind(path)
+        except ChannelError:
+            os.close(self._lock)
+            raise
+        self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def watch(self, fileno: int) -> None:
@@ -183,6 +210,8 @@ class Server:
     def poll(self, timeout: float) -> list[Event]:
         """Everything that happened, waiting up to `timeout` seconds for the first event."""
         events: list[Event] = []
+        if any(peer.closed for peer in self._peers.values()):
+            timeout = 0.0  # `send` found that one is gone: that is an event already
         for key, mask in self._selector.select(max(0.0, timeout)):
             if key.fileobj is self._listener:
                 self._accept()
@@ -199,12 +228,16 @@ class Server:
         return events
 
     def send(self, peer: Peer, message: Message) -> bool:
-        """Queue a message; False when the peer is gone or does not read (it is then dropped)."""
+        """Queue a message; False when the peer is gone or does not read (it is then dropped).
+
+        Raises:
+            ChannelError: the message is larger than the other end would take.
+        """
         if peer.closed:
             return False
         data = encode(message)
         if len(peer.outgoing) + len(data) > MAX_OUTGOING:
-            peer.closed = True
+            _give_up(peer, f"does not read: {len(peer.outgoing)} bytes wait for it")
             return False
         peer.outgoing += data
         self._flush(peer)
@@ -218,9 +251,13 @@ class Server:
         self._selector.close()
         self._listener.close()
         self.path.unlink(missing_ok=True)
+        os.close(self._lock)
 
     def _accept(self) -> None:
-        sock, _ = self._listener.accept()
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # it has gone again in the meantime
         sock.setblocking(False)
         peer = Peer(next(self._numbers), sock)
         self._peers[peer.number] = peer
@@ -231,18 +268,20 @@ class Server:
             chunk = peer.sock.recv(1 << 20)
         except BlockingIOError:
             return []
-        except OSError:
-            chunk = b""
+        except OSError as error:
+            _give_up(peer, str(error))
+            return []
         if not chunk:
-            peer.closed = True
+            cut = f"closed within a message ({len(peer.incoming)} bytes of it came)" if peer.incoming else ""
+            _give_up(peer, cut)
             return []
         peer.incoming += chunk
         events = []
         try:
             while (message := decode(peer.incoming)) is not None:
                 events.append(Event(peer, message))
-        except ChannelError:
-            peer.closed = True
+        except ChannelError as error:
+            _give_up(peer, str(error))
         return events
 
     def _flush(self, peer: Peer) -> None:
@@ -252,8 +291,8 @@ class Server:
                 del peer.outgoing[:sent]
         except BlockingIOError:
             pass
-        except OSError:
-            peer.closed = True
+        except OSError as error:
+            _give_up(peer, str(error))
         if not peer.closed:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.outgoing else 0)
             self._selector.modify(peer.sock, wanted, data=peer)
@@ -266,25 +305,53 @@ class Server:
         peer.closed = True
 
 
+def _give_up(peer: Peer, fault: str) -> None:
+    """Mark a peer for dropping at the next poll; the first reason stays."""
+    if not peer.closed:
+        peer.closed, peer.fault = True, fault
+
+
+def _lock(path: Path) -> int:
+    """Take the lock of the socket at `path`, as a file descriptor; the kernel gives it back when this process ends.
+
+    The lock, not the socket, says who listens: between finding a socket dead and replacing it another process could
+    have done the same.
+
+    Raises:
+        ChannelError: a living process holds it, or it cannot be made.
+    """
+    file = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ChannelError(
+            f"cannot be made: {error.strerror}", file=file, remedy="see run_dir in the settings"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise ChannelError(f"another process already listens at {path}", remedy="stop it first") from error
+    return descriptor
+
+
 def _bind(path: Path) -> socket.socket:
     """A listening socket at `path`, mode 0600; a socket that a dead process left is replaced.
 
     Raises:
-        ChannelError: a living process listens there already.
+        ChannelError: something else is in the way, or the path is no place for a socket.
     """
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        probe.connect(str(path))
-    except OSError:
-        path.unlink(missing_ok=True)
-    else:
-        raise ChannelError(f"another process already listens at {path}", remedy="stop it first")
-    finally:
-        probe.close()
+    if path.exists() and not path.is_socket():
+        raise ChannelError("is not a socket", file=path, remedy="take it away")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     old = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise ChannelError(f"cannot listen: {error}", file=path, remedy="see run_dir in the settings") from error
     finally:
         os.umask(old)
     listener.listen(16)

@@ -10,11 +10,14 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as _EnvironmentError
 
+from runtime import document
 from runtime.errors import SettingsError
+
+_REMEDY = "see `dynseg settings` for all keys and their meaning"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -162,29 +165,55 @@ def load(path: Path | None = None) -> Settings:
         path: the file; None: `$DYNSEG_CONFIG`, else `dynseg.yaml` if it exists, else defaults.
 
     Raises:
-        SettingsError: unreadable, not YAML, an unknown key or a value out of range; names file and key.
+        SettingsError: unreadable, not YAML, an unknown key or a value out of range; names file, line and key, or the
+            environment variable.
     """
     named = path or (Path(os.environ["DYNSEG_CONFIG"]) if "DYNSEG_CONFIG" in os.environ else None)
     file = named or Path("dynseg.yaml")
-    raw: dict[str, object] = {}
-    if named is not None or file.exists():
-        try:
-            raw = yaml.safe_load(file.read_text()) or {}
-        except OSError as error:
-            raise SettingsError(f"cannot be read: {error.strerror}", file=file, remedy="set DYNSEG_CONFIG") from error
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = None if mark is None else mark.line + 1
-            raise SettingsError(f"not YAML: {getattr(error, 'problem', error)}", file=file, line=line) from error
-        if not isinstance(raw, dict):
-            raise SettingsError("holds no mapping at its top", file=file)
+    written = _read(file) if named is not None or file.exists() else document.Document(str(file), {}, {})
     try:
-        settings = Settings(**raw)  # type: ignore[arg-type]
+        settings = Settings(**written.data)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        remedy = "see `dynseg settings` for all keys and their meaning"
-        raise SettingsError(first["msg"], file=file if raw else None, key=key, remedy=remedy) from error
-    base = file.resolve().parent
-    absolute = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}
-    return settings.model_copy(update=absolute)
+        raise _explain(error, written) from error
+    except _EnvironmentError as error:
+        raise SettingsError(f"in the environment: {error}", remedy=_REMEDY) from error
+    return _absolute(settings, file.resolve().parent)
+
+
+def _read(file: Path) -> document.Document:
+    """The file as written: a mapping, which an empty file is too."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot be read: {error.strerror}", file=file, remedy="set DYNSEG_CONFIG") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"not text: {error.reason} at byte {error.start}", file=file) from error
+    written = document.read(text, str(file), SettingsError)
+    if written.data is None:
+        return document.Document(written.file, {}, {})
+    if not isinstance(written.data, dict):
+        raise SettingsError("holds no mapping at its top", file=file, line=1, remedy="write `key: value` lines")
+    return written
+
+
+def _explain(error: ValidationError, written: document.Document) -> SettingsError:
+    """The first thing that is refused, with its place: a line of the file or a variable of the environment."""
+    first = error.errors()[0]
+    where = first["loc"]
+    message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+    variable = "DYNSEG_" + "__".join(map(str, where)).upper()
+    key = ".".join(map(str, where))
+    if variable in (name.upper() for name in os.environ):
+        return SettingsError(message, key=variable, remedy=_REMEDY)
+    return SettingsError(message, file=written.file, line=written.line(where), key=key, remedy=_REMEDY)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    """The same settings with every relative path taken from `base`."""
+    rest, analyzer = settings.rest, settings.analyzer
+    if rest.tokens is not None:
+        rest = rest.model_copy(update={"tokens": base / rest.tokens})
+    if analyzer.learn_when is not None:
+        analyzer = analyzer.model_copy(update={"learn_when": base / analyzer.learn_when})
+    paths = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}
+    return settings.model_copy(update={**paths, "rest": rest, "analyzer": analyzer})

@@ -11,8 +11,8 @@ from pathlib import Path
 import networkx as nx
 from pydantic import BaseModel, ValidationError
 
+from runtime import document
 from runtime.errors import InventoryError
-from topology import document
 from topology.addresses import link_local
 from topology.model import OUTSIDE, Inventory, Link, OutsidePort, Segment, Vfn, Vm
 from topology.names import nearest
@@ -49,7 +49,7 @@ def parse(text: str, file: str = "inventory") -> Inventory:
     Raises:
         InventoryError: names file, line, key and remedy.
     """
-    read = document.read(text, file)
+    read = document.read(text, file, InventoryError)
     try:
         doc = InventoryDoc.model_validate({} if read.data is None else read.data)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""The keys of an inventory file. Scalars arrive as text (`topology.document`); here they become values."""
+"""The keys of an inventory file. Scalars arrive as text (`runtime.document`); here they become values."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def build_sdist(sdist_directory: str, config_settings: dict[str, object] | None 
     raise UnsupportedOperation("deploy/ryu builds a wheel of the upstream sdist; take the sdist from PyPI")
 
 
-class UnsupportedOperation(Exception):
+class UnsupportedOperation(Exception):  # noqa: N818 - the name is PEP 517's
     """What PEP 517 calls the exception of a hook that a backend does not offer; found by its name."""
 
 

@@ -1,7 +1,8 @@
 """YAML as written: plain data in which every scalar is the text of the file, and the line of every key.
 
 YAML 1.1 reads ``10:20:30`` as a number and ``no`` as false; an inventory means neither, so the schema, not YAML,
-decides what a scalar is. Aliases, duplicate keys, deep nesting and huge files are refused: an inventory needs none.
+decides what a scalar is. Aliases, duplicate keys, deep nesting and huge files are refused: settings and inventories
+need none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from runtime.errors import InventoryError
+from runtime.errors import DynsegError
 
 MAX_CHARACTERS = 16 << 20
 MAX_DEPTH = 16
@@ -39,52 +40,50 @@ class Document:
         return self.lines.get(path)
 
 
-def read(text: str, file: str) -> Document:
+def read(text: str, file: str, error: type[DynsegError]) -> Document:
     """Read a YAML text.
 
     Raises:
-        InventoryError: not YAML, or YAML of a kind that is refused; names file, line and remedy.
+        error: not YAML, or YAML of a kind that is refused; names file, line and remedy.
     """
     if len(text) > MAX_CHARACTERS:
-        raise InventoryError(f"longer than {MAX_CHARACTERS} characters", file=file, remedy="split the network")
+        raise error(f"longer than {MAX_CHARACTERS} characters", file=file, remedy="split it")
     try:
-        _check_events(text, file)
+        _check_events(text, file, error)
         root = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    except yaml.MarkedYAMLError as cause:
+        mark = cause.problem_mark or cause.context_mark
         line = None if mark is None else mark.line + 1
-        raise InventoryError(f"not YAML: {error.problem or error.context}", file=file, line=line) from error
-    except yaml.YAMLError as error:
-        raise InventoryError(f"not YAML: {' '.join(str(error).split())}", file=file) from error
+        raise error(f"not YAML: {cause.problem or cause.context}", file=file, line=line) from cause
+    except yaml.YAMLError as cause:
+        raise error(f"not YAML: {' '.join(str(cause).split())}", file=file) from cause
     lines: dict[Path, int] = {}
-    data = None if root is None else _plain(root, (), lines, file)
+    data = None if root is None else _plain(root, (), lines, file, error)
     return Document(file, data, lines)
 
 
-def _check_events(text: str, file: str) -> None:
+def _check_events(text: str, file: str, error: type[DynsegError]) -> None:
     """Refuse what could make a small text a huge or endless value, before anything is built from it."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         line = _line(event)
         if isinstance(event, yaml.AliasEvent):
-            raise InventoryError(
-                f"alias *{event.anchor} is not allowed", file=file, line=line, remedy="write the value out"
-            )
+            raise error(f"alias *{event.anchor} is not allowed", file=file, line=line, remedy="write the value out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise InventoryError(f"nested deeper than {MAX_DEPTH} levels", file=file, line=line)
+                raise error(f"nested deeper than {MAX_DEPTH} levels", file=file, line=line)
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 
 
-def _plain(node: yaml.Node, path: Path, lines: dict[Path, int], file: str) -> Any:
+def _plain(node: yaml.Node, path: Path, lines: dict[Path, int], file: str, error: type[DynsegError]) -> Any:
     """The data below `node`; enters the line of everything it meets into `lines`."""
     lines.setdefault(path, _line(node))
     if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, lines, file)
+        return _mapping(node, path, lines, file, error)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(child, (*path, index), lines, file) for index, child in enumerate(node.value)]
+        return [_plain(child, (*path, index), lines, file, error) for index, child in enumerate(node.value)]
     assert isinstance(node, yaml.ScalarNode)
     quoted = node.style in ("'", '"', "|", ">")
     return None if not quoted and node.value in _NULLS else node.value
@@ -95,16 +94,18 @@ def _line(marked: yaml.Node | yaml.Event) -> int:
     return marked.start_mark.line + 1
 
 
-def _mapping(node: yaml.MappingNode, path: Path, lines: dict[Path, int], file: str) -> dict[str, Any]:
+def _mapping(
+    node: yaml.MappingNode, path: Path, lines: dict[Path, int], file: str, error: type[DynsegError]
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         line = _line(key_node)
         if not isinstance(key_node, yaml.ScalarNode):
-            raise InventoryError("a key must be a word", file=file, line=line)
+            raise error("a key must be a word", file=file, line=line)
         key = key_node.value
         inner = (*path, key)
         if key in result:
-            raise InventoryError(
+            raise error(
                 f"given twice, first in line {lines[inner]}",
                 file=file,
                 line=line,
@@ -112,5 +113,5 @@ def _mapping(node: yaml.MappingNode, path: Path, lines: dict[Path, int], file: s
                 remedy="keep one of them",
             )
         lines[inner] = line
-        result[key] = _plain(value_node, inner, lines, file)
+        result[key] = _plain(value_node, inner, lines, file, error)
     return result
