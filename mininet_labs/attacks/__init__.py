@@ -1,0 +1,1 @@
+"""What a hostile VM of a lab does, with real tools."""
