@@ -61,6 +61,11 @@ class Route:
     query: Mapping[str, Converter] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """What the URL mapper, which keeps texts only, knows it by."""
+        return f"{self.verb} {self.path}"
+
+    @property
     def takes_body(self) -> bool:
         """Does it read a JSON object?"""
         return self.verb == "POST"
@@ -81,6 +86,7 @@ ROUTES = (
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
 )
+_BY_NAME = {route.name: route for route in ROUTES}
 
 
 @dataclass(frozen=True)
@@ -96,13 +102,9 @@ def register(application: WSGIApplication, backend: Backend) -> None:
     """Put the routes into Ryu's WSGI application; every other path is answered in JSON, too."""
     for route in ROUTES:
         application.mapper.connect(
-            f"{route.verb} {route.path}",
-            route.path,
-            controller=Api,
-            route=route,
-            conditions={"method": [route.verb]},
+            route.name, route.path, controller=Api, route=route.name, conditions={"method": [route.verb]}
         )
-    application.mapper.connect("elsewhere", "{path:.*}", controller=Api, route=None)
+    application.mapper.connect("elsewhere", "{path:.*}", controller=Api, route="")
     application.registory[Api.__name__] = backend
 
 
@@ -131,7 +133,7 @@ class Api(ControllerBase):
     def _answer(self, request: Any) -> Answer:
         backend: Backend = self.data
         token = authenticate(backend.tokens, request.headers.get("Authorization", ""))
-        route: Route | None = request.urlvars.get("route")
+        route = _BY_NAME.get(request.urlvars["route"])
         if route is None:
             raise _nowhere(request.method, request.path)
         if not token.role.covers(route.role):

@@ -1,0 +1,205 @@
+"""A real control process on free ports, with a small real peer at its engine and analyzer sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from runtime import tokens
+from runtime.channel import Message, Server
+from runtime.tokens import Role
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEADLINE = 15.0
+
+INVENTORY = {
+    "segments": {"web": None, "db": None},
+    "vfns": {"alpha": {"dpid": 0xDC00, "bridge": "tc0"}, "beta": {"dpid": 0xDC01, "bridge": "tc1"}},
+    "links": [{"a": "alpha", "a_port": "tc0-up", "b": "beta", "b_port": "tc1-up"}],
+    "vms": {
+        "web1": {"segment": "web", "vfn": "alpha", "port": "tc0-1", "mac": "02:00:00:00:dc:01", "addresses": ["10.9.0.1"]},
+        "db1": {"segment": "db", "vfn": "beta", "port": "tc1-1", "mac": "02:00:00:00:dc:02", "addresses": ["10.9.0.2"]},
+    },
+}
+
+
+def until(holds: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
+    """Poll until `holds()` is true and give its value; fail with `what` after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (value := holds()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.01)
+    return value
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody uses now."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Peer:
+    """The other end of control's channel: notes what comes, sends what it is told, answers calls by `answer`."""
+
+    def __init__(self, path: Path, answer: Callable[[Mapping[str, Any]], tuple[int, Any] | None]) -> None:
+        self.got: list[Message] = []
+        self._answer = answer
+        self._server = Server(path)
+        self._sends: list[Message] = []
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def send(self, kind: str, data: Mapping[str, Any], body: bytes = b"") -> None:
+        """Send a message to control, which must be connected."""
+        self._sends.append(Message(kind, data, body))
+
+    def wait(self, kind: str, seconds: float = DEADLINE, **data: Any) -> Message:
+        """The first message of a kind with these fields, taken off the notes."""
+
+        def find() -> Message | None:
+            for message in self.got:
+                if message.kind == kind and all(message.data.get(key) == value for key, value in data.items()):
+                    self.got.remove(message)
+                    return message
+            return None
+
+        message: Message = until(find, f"{kind} {data}", seconds)
+        return message
+
+    def close(self) -> None:
+        """End it, as a process that dies would."""
+        self._ending.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        control = None
+        while not self._ending.is_set():
+            for event in self._server.poll(0.01):
+                control = event.peer if event.message is not None else None
+                if control is None or event.message is None:
+                    continue
+                if event.message.kind != "call":
+                    self.got.append(event.message)
+                elif (answer := self._answer(event.message.data)) is not None:
+                    result = {"request": event.message.data["request"], "status": answer[0], "value": answer[1]}
+                    self._server.send(control, Message("result", result))
+            while control is not None and self._sends:
+                self._server.send(control, self._sends.pop(0))
+        self._server.close()
+
+
+@dataclass
+class Node:
+    """A node of its own: folders, ports, settings, and the control process when started."""
+
+    folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.openflow, self.rest = free_port(), free_port()
+        self.settings = {
+            "inventory": "inventory.yaml",
+            "run_dir": "run",
+            "state_dir": "state",
+            "openflow": {"port": self.openflow, "statistics_seconds": 0.2},
+            "rest": {"port": self.rest},
+            "netflow": {"port": free_port(socket.SOCK_DGRAM)},
+        }
+        self.write(INVENTORY)
+
+    @property
+    def run_dir(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "DYNSEG_CONFIG": str(self.folder / "dynseg.yaml")}
+
+    def write(self, inventory: Mapping[str, Any]) -> None:
+        """Write the settings and an inventory."""
+        (self.folder / "dynseg.yaml").write_text(yaml.safe_dump(self.settings))
+        (self.folder / "inventory.yaml").write_text(yaml.safe_dump(inventory))
+
+    def start(self, *arguments: str) -> None:
+        """Start ryu-manager; `log` has what it says."""
+        with (self.folder / "control.log").open("a") as log:
+            self.process = subprocess.Popen(
+                [Path(sys.executable).with_name("ryu-manager"), *arguments, "ryu_apps/controller.py"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "control.log").read_text()
+
+    def end(self, sign: signal.Signals = signal.SIGTERM) -> int:
+        """Signal control and wait for its end; its exit status."""
+        assert self.process is not None
+        self.process.send_signal(sign)
+        return self.process.wait(timeout=DEADLINE)
+
+    def token(self, role: Role) -> str:
+        return next(t.token for t in tokens.load(self.folder / "state" / "tokens.yaml") if t.role is role)
+
+    def ask(self, verb: str, path: str, role: Role | None = Role.ADMIN, **more: Any) -> httpx.Response:
+        """A REST request with the token of a role."""
+        headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
+        return httpx.request(verb, f"http://127.0.0.1:{self.rest}{path}", headers=headers, timeout=10, **more)
+
+    def wait_up(self) -> None:
+        """Until REST answers."""
+
+        def answers() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.rest), timeout=1):
+                return True
+            return False
+
+        until(answers, "REST answers")
+
+
+def echo(call: Mapping[str, Any]) -> tuple[int, Any]:
+    """Answers a call with what it asked."""
+    return 200, {key: call[key] for key in ("method", "params", "actor", "role")}
+
+
+@contextlib.contextmanager
+def bridges(*names: str) -> Iterator[None]:
+    """Plain userspace bridges without any setting, each with two internal ports."""
+    for name in names:
+        ports = [f"-- add-port {name} {name}-{end} -- set Interface {name}-{end} type=internal" for end in ("up", "1")]
+        vsctl(f"--if-exists del-br {name} -- add-br {name} -- set Bridge {name} datapath_type=netdev {' '.join(ports)}")
+    try:
+        yield
+    finally:
+        for name in names:
+            vsctl(f"--if-exists del-br {name}")
+
+
+def vsctl(arguments: str) -> str:
+    """Run ovs-vsctl."""
+    done = subprocess.run(["ovs-vsctl", "--timeout=10", *arguments.split()], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
