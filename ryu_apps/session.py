@@ -12,6 +12,7 @@ from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3 as ofproto
 
 from runtime.errors import TransientError
+from ryu_apps.wire.bundle import stage
 from topology.model import Vfn
 
 CHUNK_BYTES = 1 << 16
@@ -77,6 +78,21 @@ class Session:
 
     def apply(self, messages: bytes) -> Applied:
         """Send OpenFlow messages and wait until the VFN has carried them out.
+
+        A bundle takes two barriers: only one of which no message was refused is committed (see `Staged`).
+
+        Raises:
+            SessionLostError: the VFN went away, or did not confirm within `BARRIER_SECONDS`.
+        """
+        staged = stage(messages)
+        prepared = self._confirmed(staged.prepare)
+        if not staged.commit:
+            return prepared
+        closed = self._confirmed(staged.discard if prepared.errors else staged.commit)
+        return Applied(prepared.seconds + closed.seconds, prepared.errors + closed.errors)
+
+    def _confirmed(self, messages: bytes) -> Applied:
+        """Send messages and a barrier, and wait for its reply.
 
         The switch answers in order, so the errors that come before a barrier's reply belong to the messages before
         that barrier; the semaphore keeps the messages of two callers apart.

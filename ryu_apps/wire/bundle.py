@@ -1,4 +1,7 @@
-"""ONF bundles on OpenFlow 1.3 (ONF extension 230): messages that take effect together or not at all."""
+"""ONF bundles on OpenFlow 1.3 (ONF extension 230): messages that take effect together or not at all.
+
+`encode_bundle` writes one down whole, `stage` says how to send it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ _CONTROL = struct.Struct("!IIIHH")
 """experimenter, kind, bundle, type, flags"""
 _ADD = struct.Struct("!III2xH")
 """experimenter, kind, bundle, flags"""
+_CONTROL_SIZE = HEADER.size + _CONTROL.size
 _KIND_CONTROL = 2300
 _KIND_ADD = 2301
 _ATOMIC_ORDERED = 3
@@ -35,8 +39,24 @@ class Control(IntEnum):
 
 
 @dataclass(frozen=True)
-class BundleReply:
-    """A bundle control message from the switch."""
+class Staged:
+    """A bundle in the two steps in which it must be sent, each with a barrier of its own.
+
+    Open vSwitch refuses a malformed message when it is added and then commits the others: whoever sends the commit
+    before having seen the errors of the first step gets a part of the bundle.
+    """
+
+    prepare: bytes
+    """Open and add; of messages that are no bundle, all of them."""
+    commit: bytes
+    """To send when the first step had no errors. Empty: no bundle."""
+    discard: bytes
+    """To send otherwise."""
+
+
+@dataclass(frozen=True)
+class ControlMessage:
+    """A bundle control message."""
 
     xid: int
     bundle_id: int
@@ -65,24 +85,38 @@ def encode_bundle(messages: Sequence[bytes], bundle_id: int, first_xid: int) -> 
     return b"".join(parts)
 
 
-def decode_reply(raw: bytes) -> BundleReply | None:
+def stage(messages: bytes) -> Staged:
+    """Take a bundle of `encode_bundle` apart; other messages stay whole."""
+    start = len(messages) - _CONTROL_SIZE
+    opened, closing = _parse_control(messages), _parse_control(messages[start:]) if start > 0 else None
+    if opened is None or closing is None:
+        return Staged(messages, b"", b"")
+    ours = opened.control is Control.OPEN_REQUEST and closing.control is Control.COMMIT_REQUEST
+    if not ours or opened.bundle_id != closing.bundle_id:
+        return Staged(messages, b"", b"")
+    discard = _control(closing.xid, closing.bundle_id, Control.DISCARD_REQUEST)
+    return Staged(messages[:start], messages[start:], discard)
+
+
+def decode_control(raw: bytes) -> ControlMessage | None:
     """A bundle control message out of a whole OpenFlow message; None when it is another kind of message.
 
     Raises:
-        TransientError: it calls itself one but is cut short or of an unknown type.
+        TransientError: it is not one whole message.
     """
-    if len(raw) < HEADER.size + 8:
+    if len(raw) < HEADER.size or HEADER.unpack_from(raw)[2] != len(raw):
+        raise TransientError(f"{len(raw)} bytes are not one OpenFlow message")
+    return _parse_control(raw)
+
+
+def _parse_control(raw: bytes) -> ControlMessage | None:
+    if len(raw) < _CONTROL_SIZE:
         return None
     _, kind, _, xid = HEADER.unpack_from(raw)
-    experimenter, subtype = struct.unpack_from("!II", raw, HEADER.size)
-    if (kind, experimenter, subtype) != (TYPE_EXPERIMENTER, ONF, _KIND_CONTROL):
+    experimenter, subtype, bundle_id, control, _ = _CONTROL.unpack_from(raw, HEADER.size)
+    if (kind, experimenter, subtype) != (TYPE_EXPERIMENTER, ONF, _KIND_CONTROL) or control not in set(Control):
         return None
-    if len(raw) < HEADER.size + _CONTROL.size:
-        raise TransientError(f"a bundle control message of {len(raw)} bytes is cut short")
-    _, _, bundle_id, control, _ = _CONTROL.unpack_from(raw, HEADER.size)
-    if control not in set(Control):
-        raise TransientError(f"a bundle control message of unknown type {control}")
-    return BundleReply(xid, bundle_id, Control(control))
+    return ControlMessage(xid, bundle_id, Control(control))
 
 
 def failed_position(bundle: bytes, data: bytes) -> int | None:
@@ -95,10 +129,10 @@ def failed_position(bundle: bytes, data: bytes) -> int | None:
     Returns:
         None when it is about the bundle as a whole (open, commit) or about a message outside it.
     """
-    if len(data) < HEADER.size or len(bundle) < HEADER.size:
+    if len(data) < HEADER.size or len(bundle) < _CONTROL_SIZE:
         return None
     first = HEADER.unpack_from(bundle)[3]
-    last = HEADER.unpack_from(bundle, len(bundle) - HEADER.size - _CONTROL.size)[3]
+    last = HEADER.unpack_from(bundle, len(bundle) - _CONTROL_SIZE)[3]
     xid = HEADER.unpack_from(data)[3]
     return xid - first - 1 if first < xid < last else None
 

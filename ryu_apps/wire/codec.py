@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from struct import Struct
 from threading import Lock
 
 from policies.codec import InstalledEntry
@@ -13,6 +14,8 @@ from ryu_apps.wire.instructions import encode_instructions
 from ryu_apps.wire.oxm import canonical, encode_match
 
 _XIDS = 1 << 32
+_CONTENT = Struct("!BHH")
+"""table, priority, length of the match"""
 _Key = tuple[int, int, bytes]
 
 
@@ -91,5 +94,5 @@ def _key(entry: TableEntry) -> _Key:
 
 def _cookie(key: _Key, instructions: bytes) -> int:
     table, priority, match = key
-    content = b"".join((bytes((table,)), priority.to_bytes(2, "big"), len(match).to_bytes(2, "big"), match, instructions))
+    content = _CONTENT.pack(table, priority, len(match)) + match + instructions
     return OWNER << OWNER_SHIFT | int.from_bytes(blake2b(content, digest_size=6).digest(), "big")

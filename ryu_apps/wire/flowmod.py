@@ -38,7 +38,7 @@ def message(kind: int, xid: int, body: bytes = b"") -> bytes:
 
 
 def _flow_mod(
-    xid: int, command: int, table: int, priority: int, cookie: int, mask: int, oxms: bytes, instructions: bytes = b""
+    xid: int, command: int, table: int, priority: int, oxms: bytes, *, cookie: int, mask: int, instructions: bytes = b""
 ) -> bytes:
     fixed = _FLOW_MOD.pack(cookie, mask, table, command, 0, 0, priority, _NO_BUFFER, _ANY, _ANY, 0)
     return message(TYPE_FLOW_MOD, xid, fixed + pack_match(oxms) + instructions)
@@ -51,25 +51,18 @@ def add(entry: TableEntry, cookie: int, xid: int) -> bytes:
         PolicyError: the entry has no OpenFlow form.
     """
     oxms, instructions = encode_match(entry.match), encode_instructions(entry)
-    return _flow_mod(xid, _ADD, entry.table, entry.priority, cookie, 0, oxms, instructions)
+    return _flow_mod(xid, _ADD, entry.table, entry.priority, oxms, cookie=cookie, mask=0, instructions=instructions)
 
 
 def delete_strict(installed: InstalledEntry, xid: int) -> bytes:
     """DELETE_STRICT of exactly this entry: nothing happens when another cookie has taken its place meanwhile."""
-    return _flow_mod(
-        xid,
-        _DELETE_STRICT,
-        installed.table,
-        installed.priority,
-        installed.cookie,
-        EXACT_COOKIE,
-        installed.match,
-    )
+    table, priority, match = installed.table, installed.priority, installed.match
+    return _flow_mod(xid, _DELETE_STRICT, table, priority, match, cookie=installed.cookie, mask=EXACT_COOKIE)
 
 
 def delete_by_cookie(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) -> bytes:
     """DELETE of every entry whose cookie equals `cookie` under `mask`; a mask of 0 means every entry."""
-    return _flow_mod(xid, _DELETE, table, 0, cookie, mask, b"")
+    return _flow_mod(xid, _DELETE, table, 0, b"", cookie=cookie, mask=mask)
 
 
 def barrier_request(xid: int) -> bytes:

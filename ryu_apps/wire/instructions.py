@@ -1,4 +1,4 @@
-"""Actions and instructions of OpenFlow 1.3 (specification 7.2.4 and 7.2.5), in the order Open vSwitch gives them back."""
+"""Actions and instructions of OpenFlow 1.3 (specification 7.2.4, 7.2.5), in the order Open vSwitch gives them back."""
 
 from __future__ import annotations
 

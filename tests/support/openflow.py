@@ -13,6 +13,7 @@ from pathlib import Path
 
 from policies.codec import InstalledEntry
 from ryu_apps.wire import flowmod
+from ryu_apps.wire.bundle import stage
 from ryu_apps.wire.stats import decode_entries
 
 RUN_DIR = Path("/var/run/openvswitch")
@@ -71,6 +72,13 @@ class Switch:
                 others.append(message)
         return Answer(time.perf_counter() - begin, tuple(errors), tuple(others))
 
+    def transact(self, bundle: bytes) -> Answer:
+        """Send a bundle as it must be sent: commit when nothing was refused, else discard."""
+        staged = stage(bundle)
+        first = self.send(staged.prepare)
+        second = self.send(staged.discard if first.errors else staged.commit)
+        return Answer(first.seconds + second.seconds, first.errors + second.errors, first.messages + second.messages)
+
     def parts(self, request: bytes) -> list[bytes]:
         """Raw bodies of a multipart reply."""
         answer = self.send(request)
@@ -101,12 +109,10 @@ class Switch:
 @contextmanager
 def bridge(name: str, ports: Sequence[str] = (), dpid: int = 1) -> Iterator[Switch]:
     """A netdev bridge of its own, with internal ports numbered from 1 in the order given, and a session with it."""
-    adds = [
-        argument
+    adds = "".join(
+        f" -- add-port {name} {port} -- set Interface {port} type=internal ofport_request={number}"
         for number, port in enumerate(ports, 1)
-        for argument in ["--", "add-port", name, port, "--", "set", "Interface", port, "type=internal"]
-        + [f"ofport_request={number}"]
-    ]
+    ).split()
     ovs_vsctl(
         *["--may-exist", "add-br", name, "--", "set", "Bridge", name, "datapath_type=netdev", "fail_mode=secure"],
         *["protocols=OpenFlow13", f"other-config:datapath-id={dpid:016x}", *adds],

@@ -1,0 +1,164 @@
+"""Flow-mods, requests and bundles: byte by byte what Ryu would have sent."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.entries import entries, steps
+from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mod, ryu_instructions, ryu_match, wire
+
+from policies.codec import InstalledEntry
+from policies.entries import Field, Step, TableEntry
+from runtime.errors import TransientError
+from ryu_apps.wire import bundle, flowmod
+from ryu_apps.wire.instructions import encode_instructions, encode_step
+from ryu_apps.wire.oxm import encode_match
+
+ROOT = Path(__file__).parents[3]
+xids = st.integers(0, 0xFFFFFFFF)
+cookies = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
+
+
+@given(steps())
+def test_action_equals_ryu(step: Step) -> None:
+    """Every kind of action is the same bytes as Ryu's."""
+    assert encode_step(step) == part(ryu_action(step))
+
+
+@given(entries())
+def test_instructions_equal_ryu(entry: TableEntry) -> None:
+    """apply-actions and goto-table are the same bytes as Ryu's, and a drop is none."""
+    assert encode_instructions(entry) == b"".join(part(instruction) for instruction in ryu_instructions(entry))
+
+
+@given(entries(), cookies, xids)
+def test_add_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+    """A whole flow-mod ADD is the same bytes as Ryu's."""
+    assert flowmod.add(entry, cookie, xid) == wire(ryu_flow_mod(entry, cookie), xid)
+
+
+@given(entries(), cookies, xids)
+def test_delete_strict_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+    """DELETE_STRICT names table, priority, match and the whole cookie."""
+    installed = InstalledEntry(entry.table, entry.priority, cookie, encode_match(entry.match), b"", 0, 0)
+    expected = PARSER.OFPFlowMod(
+        DATAPATH,
+        cookie=cookie,
+        cookie_mask=0xFFFF_FFFF_FFFF_FFFF,
+        table_id=entry.table,
+        command=OFPROTO.OFPFC_DELETE_STRICT,
+        priority=entry.priority,
+        buffer_id=OFPROTO.OFP_NO_BUFFER,
+        out_port=OFPROTO.OFPP_ANY,
+        out_group=OFPROTO.OFPG_ANY,
+        match=ryu_match(entry.match),
+    )
+    assert flowmod.delete_strict(installed, xid) == wire(expected, xid)
+
+
+@given(cookies, cookies, xids)
+def test_delete_by_cookie_equals_ryu(cookie: int, mask: int, xid: int) -> None:
+    """Deleting by cookie reaches every table and match."""
+    expected = PARSER.OFPFlowMod(
+        DATAPATH,
+        cookie=cookie,
+        cookie_mask=mask,
+        table_id=OFPROTO.OFPTT_ALL,
+        command=OFPROTO.OFPFC_DELETE,
+        priority=0,
+        buffer_id=OFPROTO.OFP_NO_BUFFER,
+        out_port=OFPROTO.OFPP_ANY,
+        out_group=OFPROTO.OFPG_ANY,
+    )
+    assert flowmod.delete_by_cookie(cookie, mask, xid) == wire(expected, xid)
+
+
+@given(st.integers(0, 255), cookies, cookies, xids)
+def test_flow_statistics_request_equals_ryu(table: int, cookie: int, mask: int, xid: int) -> None:
+    """A request by table, cookie and match is the same bytes as Ryu's."""
+    match = (Field("eth_type", 0x800), Field("ip_proto", 6))
+    expected = PARSER.OFPFlowStatsRequest(
+        DATAPATH, 0, table, OFPROTO.OFPP_ANY, OFPROTO.OFPG_ANY, cookie, mask, ryu_match(match)
+    )
+    assert flowmod.flow_stats_request(xid, table, cookie, mask, match) == wire(expected, xid)
+
+
+@given(xids)
+def test_barrier_request_equals_ryu(xid: int) -> None:
+    """A barrier is the same bytes as Ryu's."""
+    assert flowmod.barrier_request(xid) == wire(PARSER.OFPBarrierRequest(DATAPATH), xid)
+
+
+@given(st.lists(entries(), max_size=3), st.integers(0, 0xFFFFFFFF), st.integers(1, 0xFFFF0000))
+def test_bundle_equals_ryu(content: list[TableEntry], bundle_id: int, xid: int) -> None:
+    """Open, the flow-mods under their own numbers, commit: the same bytes as Ryu's extension messages."""
+    flags = OFPROTO.ONF_BF_ATOMIC | OFPROTO.ONF_BF_ORDERED
+    inner = [flowmod.add(entry, 7, 99) for entry in content]
+    expected = wire(PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_OPEN_REQUEST, flags, []), xid)
+    for position, entry in enumerate(content, 1):
+        flow_mod = ryu_flow_mod(entry, 7)
+        flow_mod.set_xid(xid + position)
+        expected += wire(PARSER.ONFBundleAddMsg(DATAPATH, bundle_id, flags, flow_mod, []), xid + position)
+    commit = PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_COMMIT_REQUEST, flags, [])
+    assert bundle.encode_bundle(inner, bundle_id, xid) == expected + wire(commit, xid + len(content) + 1)
+
+
+def test_bundle_reply_is_decoded() -> None:
+    """A commit reply tells its bundle; other messages are not replies; a part of a message is an error."""
+    flags = OFPROTO.ONF_BF_ATOMIC
+    raw = wire(PARSER.ONFBundleCtrlMsg(DATAPATH, 5, OFPROTO.ONF_BCT_COMMIT_REPLY, flags, []), 77)
+    assert bundle.decode_control(raw) == bundle.ControlMessage(77, 5, bundle.Control.COMMIT_REPLY)
+    assert bundle.decode_control(flowmod.barrier_request(1)) is None
+    for broken in (raw[:-4], raw + b"more", b""):
+        with pytest.raises(TransientError):
+            bundle.decode_control(broken)
+
+
+@given(st.lists(entries(), max_size=3))
+def test_bundle_is_staged_before_it_is_committed(content: list[TableEntry]) -> None:
+    """Open and adds go first; then the commit, or in its place a discard that equals Ryu's."""
+    flags = OFPROTO.ONF_BF_ATOMIC | OFPROTO.ONF_BF_ORDERED
+    whole = bundle.encode_bundle([flowmod.add(entry, 7, 99) for entry in content], 5, 100)
+    staged = bundle.stage(whole)
+    discard = PARSER.ONFBundleCtrlMsg(DATAPATH, 5, OFPROTO.ONF_BCT_DISCARD_REQUEST, flags, [])
+    assert staged == bundle.Staged(whole[:-24], whole[-24:], wire(discard, 101 + len(content)))
+
+
+@given(st.lists(entries(), max_size=3))
+def test_messages_without_a_bundle_stay_whole(content: list[TableEntry]) -> None:
+    """Flow-mods that were to be sent at once have nothing to be committed; nor has a bundle that is not ours."""
+    loose = b"".join(flowmod.add(entry, 7, 99) for entry in content)
+    assert bundle.stage(loose) == bundle.Staged(loose, b"", b"")
+    cut = bundle.encode_bundle([loose], 5, 100)[:-24]
+    assert bundle.stage(cut) == bundle.Staged(cut, b"", b"")
+    other = cut + bundle.encode_bundle([], 6, 200)[-24:]
+    assert bundle.stage(other) == bundle.Staged(other, b"", b"")
+
+
+def test_failed_message_is_found_in_its_bundle() -> None:
+    """An error's data leads to the position and cookie of its flow-mod, enveloped or not, and to nothing else."""
+    adds = [flowmod.add(TableEntry(0, priority, ()), 0xC0 + priority, 1) for priority in range(3)]
+    whole = bundle.encode_bundle(adds, 1, 100)
+    enveloped = whole[24 + 24 + len(adds[0]) :][:64]
+    assert bundle.failed_position(whole, enveloped) == 1
+    assert bundle.failed_cookie(enveloped) == 0xC1
+    assert bundle.failed_position(whole, enveloped[24:]) == 1
+    assert bundle.failed_cookie(enveloped[24:]) == 0xC1
+    for control in (whole[:24], whole[-24:], b"", flowmod.barrier_request(999)):
+        assert bundle.failed_position(whole, control) is None
+        assert bundle.failed_cookie(control) is None
+
+
+def test_encoder_loads_neither_ryu_nor_eventlet() -> None:
+    """The engine process can use the codec without Ryu's monkey patching coming along."""
+    program = (
+        "import sys; import ryu_apps.wire.codec, ryu_apps.wire.stats;"
+        "print([name for name in sys.modules if name.split('.')[0] in ('ryu', 'eventlet')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
