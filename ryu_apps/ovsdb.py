@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import logging
+import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -45,7 +46,7 @@ def connect(endpoint: str) -> socket.socket:
         if kind == "tcp" and host and port.isdigit():
             return socket.create_connection((host.strip("[]"), int(port)), timeout=5)
     except OSError as error:
-        raise TransientError(f"OVSDB at {endpoint} is not reachable: {error.strerror}", remedy=REMEDY) from error
+        raise TransientError(f"OVSDB at {endpoint} is not reachable: {_words(error)}", remedy=REMEDY) from error
     raise SettingsError(f"{endpoint!r} is no OVSDB server", key="ovsdb.endpoint", remedy="unix:PATH or tcp:HOST:PORT")
 
 
@@ -130,6 +131,11 @@ class Ovsdb:
                     yield Database(tables)
 
 
+def _words(error: OSError) -> str:
+    """What happened, in words: a green socket's own text is only the errno's name."""
+    return os.strerror(error.errno) if error.errno else str(error)
+
+
 def _take(sock: socket.socket, message: Mapping[str, Any], tables: dict[str, dict[str, Any]]) -> bool:
     """Work one message of the server into the replica; did it change?"""
     if message.get("method") == "echo":
@@ -151,7 +157,7 @@ def _send(sock: socket.socket, message: Mapping[str, Any]) -> None:
     try:
         sock.sendall(json.dumps(message).encode())
     except OSError as error:
-        raise TransientError(f"OVSDB went away: {error.strerror}", remedy=REMEDY) from error
+        raise TransientError(f"OVSDB went away: {_words(error)}", remedy=REMEDY) from error
 
 
 def _receive(sock: socket.socket) -> Iterator[list[Mapping[str, Any]]]:
@@ -161,7 +167,7 @@ def _receive(sock: socket.socket) -> Iterator[list[Mapping[str, Any]]]:
         try:
             chunk = sock.recv(_RECEIVE_BYTES)
         except OSError as error:
-            raise TransientError(f"OVSDB went away: {error.strerror}", remedy=REMEDY) from error
+            raise TransientError(f"OVSDB went away: {_words(error)}", remedy=REMEDY) from error
         text += decode(chunk)
         if not chunk or len(text) > _MAX_TEXT:
             raise TransientError("OVSDB closed the connection", remedy=REMEDY)

@@ -57,7 +57,7 @@ def install() -> None:
         ofproto_parser.register_msg_parser(version)(_parse)
 
 
-def _parse(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:  # noqa: PLR0917
+def _parse(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:
     """The message, or None when it is none of ours or its sender was disconnected for it."""
     if datapath.state == DEAD_DISPATCHER:
         return None

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
 
 from runtime.errors import DynsegError, TransientError
-from runtime.tokens import Role, Token, find
+from runtime.tokens import Token, find
 from ryu_apps.peer import Answer, Peer
+from ryu_apps.routes import BY_NAME, ROUTES, Route
 
 LOG = logging.getLogger("dynseg.control.rest")
 
 MAX_BODY = 1 << 20
 CALL_SECONDS = 5.0
-
-Converter = Callable[[str], Any]
 
 
 class RefusedError(DynsegError):
@@ -28,65 +27,6 @@ class RefusedError(DynsegError):
     def __init__(self, status: int, message: str, remedy: str) -> None:
         super().__init__(message, remedy=remedy)
         self.status = status
-
-
-def _whole(lowest: int, highest: int) -> Converter:
-    def convert(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and lowest <= int(text[:20]) <= highest):
-            raise ValueError(f"a whole number from {lowest} to {highest}")
-        return int(text)
-
-    return convert
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e11:
-        raise ValueError("seconds since 1970")
-    return value
-
-
-_LIMIT = _whole(1, 1000)
-
-
-@dataclass(frozen=True)
-class Route:
-    """One row of the table in the documentation. Path parameters, query and body together are the call's params."""
-
-    verb: str
-    path: str
-    role: Role
-    process: str
-    method: str
-    query: Mapping[str, Converter] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """What the URL mapper, which keeps texts only, knows it by."""
-        return f"{self.verb} {self.path}"
-
-    @property
-    def takes_body(self) -> bool:
-        """Does it read a JSON object?"""
-        return self.verb == "POST"
-
-
-ROUTES = (
-    Route("GET", "/v1/status", Role.VIEWER, "all", "status"),
-    Route("GET", "/v1/vfns", Role.VIEWER, "engine", "vfns"),
-    Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
-    Route("GET", "/v1/vms/{name}", Role.VIEWER, "engine", "vm"),
-    Route("GET", "/v1/vms/{vm}/flows", Role.VIEWER, "analyzer", "flows", {"limit": _LIMIT}),
-    Route("GET", "/v1/verdicts", Role.VIEWER, "analyzer", "verdicts", {"limit": _LIMIT}),
-    Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
-    Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
-    Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
-    Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", {"after": _whole(0, 2**63 - 1), "limit": _LIMIT}),
-    Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
-    Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
-    Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
-)
-_BY_NAME = {route.name: route for route in ROUTES}
 
 
 @dataclass(frozen=True)
@@ -133,7 +73,7 @@ class Api(ControllerBase):
     def _answer(self, request: Any) -> Answer:
         backend: Backend = self.data
         token = authenticate(backend.tokens, request.headers.get("Authorization", ""))
-        route = _BY_NAME.get(request.urlvars["route"])
+        route = BY_NAME.get(request.urlvars["route"])
         if route is None:
             raise _nowhere(request.method, request.path)
         if not token.role.covers(route.role):
@@ -182,8 +122,10 @@ def read_body(request: Any) -> dict[str, Any]:
     """The JSON object in a request's body; no body is an empty object.
 
     Raises:
-        RefusedError: 400 or 413.
+        RefusedError: 400, 411 or 413.
     """
+    if "Transfer-Encoding" in request.headers:
+        raise RefusedError(411, "a body without a length is not read", "send Content-Length")
     raw = request.body_file.read(MAX_BODY + 1) if (request.content_length or 0) <= MAX_BODY else None
     if raw is None or len(raw) > MAX_BODY:
         raise RefusedError(413, "the body is too large", f"send at most {MAX_BODY} bytes")

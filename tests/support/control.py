@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -30,7 +30,13 @@ INVENTORY = {
     "vfns": {"alpha": {"dpid": 0xDC00, "bridge": "tc0"}, "beta": {"dpid": 0xDC01, "bridge": "tc1"}},
     "links": [{"a": "alpha", "a_port": "tc0-up", "b": "beta", "b_port": "tc1-up"}],
     "vms": {
-        "web1": {"segment": "web", "vfn": "alpha", "port": "tc0-1", "mac": "02:00:00:00:dc:01", "addresses": ["10.9.0.1"]},
+        "web1": {
+            "segment": "web",
+            "vfn": "alpha",
+            "port": "tc0-1",
+            "mac": "02:00:00:00:dc:01",
+            "addresses": ["10.9.0.1"],
+        },
         "db1": {"segment": "db", "vfn": "beta", "port": "tc1-1", "mac": "02:00:00:00:dc:02", "addresses": ["10.9.0.2"]},
     },
 }
@@ -109,6 +115,7 @@ class Node:
     """A node of its own: folders, ports, settings, and the control process when started."""
 
     folder: Path
+    manage_bridges: bool = True
     settings: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
 
@@ -121,8 +128,17 @@ class Node:
             "openflow": {"port": self.openflow, "statistics_seconds": 0.2},
             "rest": {"port": self.rest},
             "netflow": {"port": free_port(socket.SOCK_DGRAM)},
+            "ovsdb": {"manage_bridges": self.manage_bridges},
         }
         self.write(INVENTORY)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill control if it still runs. Peers of the test are this very process, so nobody is told to end."""
+        if self.process is not None and self.process.poll() is None:
+            self.end(signal.SIGKILL)
 
     @property
     def run_dir(self) -> Path:
@@ -200,6 +216,8 @@ def bridges(*names: str) -> Iterator[None]:
 
 def vsctl(arguments: str) -> str:
     """Run ovs-vsctl."""
-    done = subprocess.run(["ovs-vsctl", "--timeout=10", *arguments.split()], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ovs-vsctl", "--timeout=10", *arguments.split()], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

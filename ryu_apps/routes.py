@@ -1,0 +1,70 @@
+"""The table of the REST interface: who may ask what, and which process answers. Imports no Ryu."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.tokens import Role
+
+Converter = Callable[[str], Any]
+
+
+def _whole(lowest: int, highest: int) -> Converter:
+    def convert(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and lowest <= int(text) <= highest):
+            raise ValueError(f"a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return convert
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e11:
+        raise ValueError("seconds since 1970")
+    return value
+
+
+_LIMIT = _whole(1, 1000)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table in the documentation. Path parameters, query and body together are the call's params."""
+
+    verb: str
+    path: str
+    role: Role
+    process: str
+    method: str
+    query: Mapping[str, Converter] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What the URL mapper, which keeps texts only, knows it by."""
+        return f"{self.verb} {self.path}"
+
+    @property
+    def takes_body(self) -> bool:
+        """Does it read a JSON object?"""
+        return self.verb == "POST"
+
+
+ROUTES = (
+    Route("GET", "/v1/status", Role.VIEWER, "all", "status"),
+    Route("GET", "/v1/vfns", Role.VIEWER, "engine", "vfns"),
+    Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
+    Route("GET", "/v1/vms/{name}", Role.VIEWER, "engine", "vm"),
+    Route("GET", "/v1/vms/{vm}/flows", Role.VIEWER, "analyzer", "flows", {"limit": _LIMIT}),
+    Route("GET", "/v1/verdicts", Role.VIEWER, "analyzer", "verdicts", {"limit": _LIMIT}),
+    Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
+    Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
+    Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
+    Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", {"after": _whole(0, 2**63 - 1), "limit": _LIMIT}),
+    Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
+    Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
+    Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
+)
+BY_NAME = {route.name: route for route in ROUTES}
