@@ -1,0 +1,199 @@
+"""What is normal: learned from flows and windows of a quiet time, for each segment and each VM."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.density import SMALLEST_TRAINING, Density
+from analyzer.features import FLOW_FEATURES
+from analyzer.flows import F8, I8, Array
+from analyzer.known import KnownKeys
+from analyzer.observe import COUNTER_FEATURES, FEATURES
+from analyzer.windows import LENGTHS, usual_over
+
+POOLED = -2
+"""Stands for all segments inside together; serves those with too little of their own."""
+WARM_UP = 1 / 3
+"""Share of the learning time whose windows are not learned from: at first everybody is new to everybody."""
+SAMPLE_SECONDS = 1.0
+"""A subject's windows are sampled this often."""
+MOST_SAMPLES = 40_000
+OWN_SAMPLES = 20
+"""A VM with fewer samples has no history of its own; its segment's holds."""
+_LEFT_OUT = tuple(FEATURES.index(name) for name in COUNTER_FEATURES)
+
+
+class Reservoir:
+    """Rows in order of arrival; when there are too many, every other one is dropped, again and again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._stride = 1
+        self._seen = 0
+        self._held = 0
+        self._parts: list[Array] = []
+
+    def add(self, rows: Array) -> None:
+        """Keep each `stride`-th row."""
+        offset = -self._seen % self._stride
+        self._seen += len(rows)
+        part = rows[offset :: self._stride].copy()
+        self._parts.append(part)
+        self._held += len(part)
+        while self._held > 2 * self._most:
+            kept = np.concatenate(self._parts)[::2].copy()
+            self._parts, self._held, self._stride = [kept], len(kept), self._stride * 2
+
+    def rows(self) -> Array | None:
+        """All that is kept; None when nothing ever came."""
+        return np.concatenate(self._parts) if self._parts else None
+
+
+WINDOW = np.dtype(
+    [("time", "<f8"), ("vm", "<i4"), ("segment", "<i2"), ("values", "<f4", (len(LENGTHS), len(FEATURES)))]
+)
+_FLOW = np.dtype([("segment", "<i2"), ("values", "<f4", (len(FLOW_FEATURES),))])
+
+
+class Learner:
+    """Collects what a baseline is fitted on. Memory is bounded."""
+
+    def __init__(self) -> None:
+        self._windows, self._flows = Reservoir(MOST_SAMPLES), Reservoir(MOST_SAMPLES)
+        self._sampled: dict[int, float] = {}
+        self.flows = 0
+        self.began: float | None = None
+        self.ended = 0.0
+
+    def add_flows(self, segment: Array, features: F8) -> None:
+        """Features of finished flows, and the segment of their initiators."""
+        part = np.zeros(len(segment), _FLOW)
+        part["segment"], part["values"] = segment, features
+        self._flows.add(part)
+        self.flows += len(part)
+
+    def add_windows(self, now: float, subject: I8, vm: Array, segment: Array, values: F8) -> None:
+        """Windows (`Windows.values`) of subjects that were active just now; VM 0 for outside addresses."""
+        self.began = now if self.began is None else self.began
+        self.ended = max(self.ended, now)
+        last = np.array([self._sampled.get(s, -np.inf) for s in subject.tolist()])
+        due = np.flatnonzero(now - last >= SAMPLE_SECONDS)
+        self._sampled.update(dict.fromkeys(subject[due].tolist(), now))
+        part = np.zeros(len(due), WINDOW)
+        part["time"], part["vm"], part["segment"] = now, vm[due], segment[due]
+        part["values"] = values[:, due].transpose(1, 0, 2)
+        self._windows.add(part)
+
+    def fit(self, known: KnownKeys, vms: int, seed: int, inventory: str) -> Baseline:
+        """The baseline of all that was collected; of nothing, the prior."""
+        windows = self._windows.rows()
+        windows = np.zeros(0, WINDOW) if windows is None else windows
+        flows = self._flows.rows()
+        flows = np.zeros(0, _FLOW) if flows is None else flows
+        began = self.began or 0.0
+        span = max(0.0, self.ended - began)
+        windows = windows[windows["time"] >= began + WARM_UP * span]
+        span *= 1 - WARM_UP
+        digest = hashlib.sha256(windows.tobytes() + flows.tobytes()).hexdigest()
+        segments = sorted({0, *windows["segment"].tolist(), *flows["segment"].tolist()})
+        settled = [vm for vm in range(1, vms + 1) if (windows["vm"] == vm).sum() >= OWN_SAMPLES]
+        return Baseline(
+            known=known,
+            inventory=inventory,
+            training=digest,
+            span=span,
+            flows=_flow_models(flows, segments, seed),
+            windows=_window_models(windows, segments, span, seed),
+            segment_usual=_highest(windows, "segment", [*segments, POOLED]),
+            vm_usual=_highest(windows, "vm", settled),
+        )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is normal. Plain arrays and numbers, so that it can be saved."""
+
+    known: KnownKeys
+    inventory: str
+    """Digest of the inventory it was learned under."""
+    training: str
+    """Digest of what it was learned from."""
+    span: float
+    """Seconds that were learned from."""
+    flows: Mapping[int, Density]
+    """By segment; always holds 0 (outside) and POOLED."""
+    windows: Mapping[int, Mapping[int, Density]]
+    """By segment and position in LENGTHS; 0 and POOLED likewise."""
+    segment_usual: Mapping[int, F8]
+    """Highest (lengths, features) of any VM of the segment while learning."""
+    vm_usual: Mapping[int, F8]
+    """The same of one VM, where there were enough samples."""
+
+    def flow_p(self, segment: Array, features: F8) -> F8:
+        """Share of its segment's normal flows that are as unusual as each flow."""
+        result = np.ones(len(segment))
+        for number in np.unique(segment).tolist():
+            which = segment == number
+            result[which] = self.flows.get(number, self.flows[POOLED]).p(features[which])
+        return result
+
+    def window_p(self, segment: Array, values: F8) -> F8:
+        """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths."""
+        result = np.ones(len(segment))
+        logs = np.log1p(np.maximum(values, 0))
+        for number in np.unique(segment).tolist():
+            which = np.flatnonzero(segment == number)
+            models = self.windows.get(number, self.windows[POOLED])
+            tails = np.stack([model.p(logs[length, which]) for length, model in models.items()])
+            result[which] = np.minimum(1.0, tails.min(axis=0) * len(models))  # Bonferroni: as many tries as lengths
+        return result
+
+    def usual(self, vm: Array, segment: Array) -> tuple[F8, F8]:
+        """Highest usual values (lengths, subjects, features): of each one itself, and of its segment."""
+        factor = usual_over(self.span)[:, None, None]
+        pooled = self.segment_usual[POOLED]
+        groups = [self.segment_usual.get(s, pooled) for s in segment.tolist()]
+        own = [self.vm_usual.get(v, group) for v, group in zip(vm.tolist(), groups, strict=True)]
+        shape = (len(LENGTHS), 0, len(FEATURES))
+        if not own:
+            return np.zeros(shape), np.zeros(shape)
+        return np.stack(own, axis=1) * factor, np.stack(groups, axis=1) * factor
+
+
+def _flow_models(flows: Array, segments: list[int], seed: int) -> dict[int, Density]:
+    models = {POOLED: Density.fit(flows["values"][flows["segment"] != 0].astype(np.float64), seed)}
+    for segment in segments:
+        own = flows["values"][flows["segment"] == segment].astype(np.float64)
+        if len(own) >= SMALLEST_TRAINING or segment == 0:
+            models[segment] = Density.fit(own, seed)
+    return models
+
+
+def _window_models(windows: Array, segments: list[int], span: float, seed: int) -> dict[int, dict[int, Density]]:
+    """Models for the lengths that fit into the learning time at least three times (or the second, lacking any)."""
+    lengths = [i for i, length in enumerate(LENGTHS) if 3 * length <= span] or [1]
+
+    def fit(which: Array) -> dict[int, Density]:
+        logs = np.log1p(windows["values"][which].astype(np.float64))
+        return {i: Density.fit(logs[:, i], seed, _LEFT_OUT) for i in lengths}
+
+    models = {POOLED: fit(windows["segment"] != 0)}
+    for segment in segments:
+        own = windows["segment"] == segment
+        if own.sum() >= 5 * SMALLEST_TRAINING or segment == 0:
+            models[segment] = fit(own)
+    return models
+
+
+def _highest(windows: Array, by: str, numbers: list[int]) -> dict[int, F8]:
+    """Upper end of each window feature by segment or VM: the 99.9 % quantile, so that one odd moment is no licence."""
+    found = {}
+    for number in numbers:
+        rows = windows["values"][windows[by] != 0 if number == POOLED else windows[by] == number]
+        shape = rows.shape[1:]
+        found[number] = np.quantile(rows, 0.999, axis=0).astype(np.float64) if len(rows) else np.zeros(shape)
+    return found

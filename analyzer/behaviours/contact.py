@@ -1,0 +1,29 @@
+"""First contact with outside addresses that nobody of the segment is known to talk to. It only alerts."""
+
+from __future__ import annotations
+
+from analyzer.behaviours.base import Floors, Scene, seconds_text, strongest
+from analyzer.flows import F8
+
+FLOORS: Floors = {10.0: 1, 600.0: 5}
+MARGIN = 2.0
+"""Where new addresses are usual (people browsing), one more is nothing."""
+
+
+class FirstContact:
+    """New outside peers."""
+
+    name = "first-contact"
+    technique = "T1071"
+    acts = False
+
+    def strength(self, scene: Scene) -> F8:
+        """New outside addresses against how many are usual."""
+        return strongest(scene, "new_outside", FLOORS, MARGIN)[0]
+
+    def reason(self, scene: Scene, subject: int) -> str:
+        """How many of them."""
+        length = float(strongest(scene, "new_outside", FLOORS, MARGIN)[1][subject])
+        new, usual = scene.now("new_outside", length)[subject], scene.usual("new_outside", length)[subject]
+        whom = "an outside address" if new == 1 else f"{new:.0f} outside addresses"
+        return f"first contact: {whom} unknown to its segment in {seconds_text(length)} (usual at most {usual:.0f})"

@@ -1,0 +1,38 @@
+"""Failed-connection burst: most of what a VM opens fails. It only alerts: what it calls may be what is broken."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzer.behaviours.base import Floors, Scene, seconds_text, strongest
+from analyzer.flows import F8
+
+FLOORS: Floors = {10.0: 30, 60.0: 60, 600.0: 150}
+SHARE = 0.5
+"""Of the connections it opened."""
+MARGIN = 2.0
+
+
+class FailedBurst:
+    """Many failed connections, whoever they went to."""
+
+    name = "failed-connections"
+    technique = "T1046"
+    acts = False
+
+    def strength(self, scene: Scene) -> F8:
+        """Only while at least `SHARE` of the connections fail."""
+        strength, seconds = strongest(scene, "failed", FLOORS, MARGIN)
+        bad = np.zeros(len(scene), bool)
+        for length in FLOORS:
+            share = scene.now("failed", length) >= SHARE * scene.now("flows", length)
+            bad |= (seconds == length) & share
+        return np.where(bad, strength, 0.0)
+
+    def reason(self, scene: Scene, subject: int) -> str:
+        """Failed of how many."""
+        length = float(strongest(scene, "failed", FLOORS, MARGIN)[1][subject])
+        failed, flows = scene.now("failed", length)[subject], scene.now("flows", length)[subject]
+        usual = scene.usual("failed", length)[subject]
+        text = seconds_text(length)
+        return f"failed connections: {failed:.0f} of {flows:.0f} in {text} (usual at most {usual:.0f} fail)"

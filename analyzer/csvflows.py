@@ -1,0 +1,171 @@
+"""Recorded flows from CSV files (optionally gzipped) into flow batches. A wrong cell is named by file, line, column.
+
+Columns: start, end, duration, proto, src_ip, src_port, dst_ip, dst_port, src_pkts, dst_pkts, src_bytes, dst_bytes,
+syn, fin, rst, ack, psh, app; times are epoch seconds, the flag columns are counts or empty. `app`, `duration` and
+columns that are not listed are not read.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analyzer.flows import (
+    ACK,
+    FIN,
+    ICMP,
+    ICMP6,
+    NO_IP,
+    NOBODY,
+    PSH,
+    RST,
+    SYN,
+    TCP,
+    UDP,
+    Array,
+    Bool,
+    FlowBatch,
+    FlowState,
+    address_halves,
+    is_group,
+)  # fmt: skip
+from analyzer.pair import refused
+from analyzer.site import SEGMENT, FlowFileError, Site
+
+AMOUNTS = ("src_pkts", "dst_pkts", "src_bytes", "dst_bytes")
+FLAGS = {"syn": SYN, "fin": FIN, "rst": RST, "ack": ACK, "psh": PSH}
+NEEDED = ("start", "end", "proto", "src_ip", "src_port", "dst_ip", "dst_port", *AMOUNTS, *FLAGS)
+SCTP = 132
+PROTOCOLS = {
+    "tcp": TCP, "udp": UDP, "icmp": ICMP, "ipv6-icmp": ICMP6, "icmpv6": ICMP6, "sctp": SCTP,
+    "igmp": 2, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ospf": 89, "pim": 103, "vrrp": 112,
+}  # fmt: skip
+WELL_KNOWN = 1024
+LARGEST = 2**53
+
+
+def read(path: Path, site: Site) -> FlowBatch:
+    """All flows of a file, one row each, in the file's order.
+
+    Raises:
+        FlowFileError: unreadable, a column missing, or a cell that is wrong.
+    """
+    table = _table(path)
+    count = len(table)
+    batch = FlowBatch.empty(count)
+    rows = batch.rows
+    rows["start"], rows["end"] = _numbers(path, table, "start", -1e12, 1e12), _numbers(path, table, "end", -1e12, 1e12)
+    backwards = rows["end"] < rows["start"]
+    if backwards.any():
+        _refuse(path, int(backwards.argmax()), "end", "is before start")
+    for name in AMOUNTS:
+        rows[name] = _numbers(path, table, name, 0, LARGEST).astype(np.uint64)
+    for name in ("src_port", "dst_port"):
+        rows[name] = _numbers(path, table, name, 0, 65535).astype(np.uint16)
+    rows["proto"] = _protocols(path, table)
+    counts = {name: _numbers(path, table, name, 0, LARGEST) for name in FLAGS}
+    for name, bit in FLAGS.items():
+        rows["flags"] |= np.where(counts[name] > 0, bit, 0).astype(np.uint8)
+    ported = (rows["proto"] == TCP) | (rows["proto"] == UDP) | (rows["proto"] == SCTP)
+    for name in ("src_port", "dst_port"):
+        rows[name][~ported] = 0
+    _addresses(path, table, site, rows)
+    _orient(rows, (table["ack"] != "").to_numpy())
+    rows["state"] = _state(rows)
+    rows["vfn"], rows["port"] = -1, -1
+    return batch
+
+
+def _table(path: Path) -> pd.DataFrame:
+    """All cells as text."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, index_col=False)
+    except pd.errors.ParserError as error:
+        raise FlowFileError(f"not a table: {str(error).strip()}", file=path) from error
+    except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
+        raise FlowFileError(f"cannot be read: {error}", file=path) from error
+    missing = [name for name in NEEDED if name not in table.columns]
+    if missing:
+        remedy = f"it needs {', '.join(NEEDED)}"
+        raise FlowFileError(f"has no column {', '.join(missing)}", file=path, line=1, remedy=remedy)
+    short = table.isna().any(axis=1).to_numpy()
+    if short.any():
+        raise FlowFileError("has fewer cells than the header", file=path, line=int(short.argmax()) + 2)
+    return table
+
+
+def _refuse(path: Path, row: int, column: str, message: str) -> None:
+    raise FlowFileError(message, file=path, line=row + 2, key=column)
+
+
+def _numbers(path: Path, table: pd.DataFrame, column: str, low: float, high: float) -> Array:
+    """A column of numbers; empty cells are 0 except for times."""
+    text = table[column]
+    if column not in ("start", "end"):
+        text = text.where(text != "", "0")
+    values: Array = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    wrong = ~((values >= low) & (values <= high))
+    if wrong.any():
+        at = int(wrong.argmax())
+        _refuse(path, at, column, f"{table[column].iloc[at][:40]!r} is no number between {low:g} and {high:g}")
+    return values
+
+
+def _protocols(path: Path, table: pd.DataFrame) -> Array:
+    """IANA numbers; names that are no IP protocol become NO_IP."""
+    codes, names = pd.factorize(table["proto"].str.lower())
+    numbers = [int(n) if n.isdecimal() and int(n) < 255 else PROTOCOLS.get(n, NO_IP) for n in names]
+    if (table["proto"] == "").any():
+        _refuse(path, int((table["proto"] == "").to_numpy().argmax()), "proto", "is empty")
+    return np.array(numbers, np.uint8)[codes] if numbers else np.zeros(0, np.uint8)
+
+
+def _addresses(path: Path, table: pd.DataFrame, site: Site, rows: Array) -> None:
+    """Fill addresses, VM and segment numbers."""
+    count = len(rows)
+    codes, names = pd.factorize(pd.concat([table["src_ip"], table["dst_ip"]], ignore_index=True))
+    halves = np.zeros((len(names), 2), np.uint64)
+    inside = np.zeros(len(names), bool)
+    for i, name in enumerate(names):
+        try:
+            halves[i] = address_halves(name)
+        except ValueError:
+            at = int((codes == i).argmax())
+            _refuse(path, at % count, "src_ip" if at < count else "dst_ip", f"{name[:60]!r} is no address")
+        inside[i] = site.inside(name)
+    v4 = (halves[:, 0] == 0) & (halves[:, 1] >> np.uint64(32) == 0xFFFF)
+    group = is_group(halves[:, 0], halves[:, 1]) | (inside & v4 & (halves[:, 1] & np.uint64(255) == 255))
+    segment = np.where(group, NOBODY, np.where(inside, SEGMENT, 0))
+    vm = np.zeros(len(names), np.int32)
+    senders = codes[:count]
+    answers = codes[count:]
+    for i in dict.fromkeys(np.stack([senders, answers], axis=1).ravel().tolist()):  # in order of appearance
+        vm[i] = NOBODY if group[i] else site.number(names[i]) if inside[i] else 0
+    for end, code in (("src", senders), ("dst", answers)):
+        rows[f"{end}_hi"], rows[f"{end}_lo"] = halves[code, 0], halves[code, 1]
+        rows[f"{end}_vm"], rows[f"{end}_segment"] = vm[code], segment[code]
+
+
+def _orient(rows: Array, acks_known: Bool) -> None:
+    """Turn flows round that were recorded from the answering side: exporters that missed the start do that."""
+    tcp = rows["proto"] == TCP
+    from_service = (rows["src_port"] > 0) & (rows["src_port"] < WELL_KNOWN) & (rows["dst_port"] >= WELL_KNOWN)
+    opened = tcp & (rows["flags"] & SYN != 0) & (rows["flags"] & ACK == 0) & acks_known
+    turned = from_service & ~opened
+    for name in ("hi", "lo", "port", "pkts", "bytes", "vm", "segment"):
+        source = rows[f"src_{name}"][turned].copy()
+        rows[f"src_{name}"][turned] = rows[f"dst_{name}"][turned]
+        rows[f"dst_{name}"][turned] = source
+
+
+def _state(rows: Array) -> Array:
+    """Every row is a whole connection; the ones nobody answered, or that were refused, have failed."""
+    tcp = rows["proto"] == TCP
+    sent = rows["src_pkts"] > 0
+    failed = tcp & ((rows["dst_pkts"] == 0) | refused(rows["flags"], rows["src_pkts"], rows["dst_pkts"]))
+    state = np.where(sent, FlowState.NEW, FlowState.ANSWERED_ONLY) | np.where(failed & sent, FlowState.FAILED, 0)
+    return (state | FlowState.FINAL).astype(np.uint8)

@@ -1,0 +1,184 @@
+"""The analyzer of a running network, without its sockets: records and messages in, messages for the engine out."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from analyzer import modelstore
+from analyzer.advisor import Advisor, Proposal, Subject, subject_of
+from analyzer.attribute import Attribution
+from analyzer.core import Core
+from analyzer.counters import Counters
+from analyzer.flows import NOBODY, Array, FlowBatch, FlowState, address_halves
+from analyzer.journal import Journal
+from analyzer.learning import Learning, Phase
+from analyzer.names import Names
+from analyzer.netflow import Records
+from analyzer.pair import FlowTable
+from analyzer.risk import Verdict
+from runtime.channel import Message
+from runtime.settings import Settings
+from topology.model import Inventory
+
+SLICE_ROWS = 64
+"""Events of one evaluation: under an attack a burst of records is several of them."""
+MOST_SLICES = 32
+"""Evaluations of one burst at most; a larger burst is cut into larger ones, so that delay stays bounded."""
+ALERT_RISK = 50.0
+"""Verdicts from here on are told to the engine."""
+REPEAT_SECONDS = 1.0
+"""The same behaviour of the same subject is told this often."""
+LIVE_STATES = ("installing", "enforced")
+
+
+class Live:
+    """Everything the analyzer knows of a running network."""
+
+    def __init__(self, settings: Settings, inventory: Inventory) -> None:
+        numbers = max(inventory.vm_by_number, default=0)
+        self._segment = np.zeros(numbers + 1, np.int16)
+        for vm in inventory.vms.values():
+            self._segment[vm.number] = inventory.segment_number(vm)
+        salt = secrets.randbits(63)
+        self.names = Names(inventory)
+        self.table = FlowTable(settings.analyzer.memory_flows, salt)
+        self.journal = Journal()
+        self.transit = 0
+        self.forged_outside = 0
+        self.attribution = Attribution(inventory)
+        self._core = Core(self._segment, salt)
+        digest = modelstore.inventory_digest(inventory)
+        self.learning = Learning(self._core, settings.analyzer, settings.models, digest)
+        self._counters = Counters(inventory)
+        self._advisor = Advisor(first=int(time.time() * 1000))
+        self._tick = settings.analyzer.tick_seconds
+        self._told: dict[tuple[Subject, str], float] = {}
+        self._fresh = False
+
+    def take_records(self, records: Records) -> list[Message]:
+        """Count records; messages for the engine that follow from them."""
+        attributed = self.attribution.attribute(records)
+        self.transit += attributed.transit
+        self.forged_outside += attributed.forged_outside
+        spoofed = attributed.sides["spoofed"]
+        events = self.table.update(attributed.sides[~spoofed])
+        forged = _spoof_events(attributed.sides[spoofed])
+        return self._feed(FlowBatch.concat([events, forged]))
+
+    def tick(self, now: float, monotonic: float) -> list[Message]:
+        """Once a second or so: failed connections, finished flows, phases of learning."""
+        messages = self._feed(self.table.sweep(now))
+        finished = self.table.finish(now)
+        if len(finished):
+            self.table.set_risk(self._core.finish(self._with_segments(finished.rows)))
+        self.learning.step(monotonic, self._fresh)
+        self._fresh = False
+        self.journal.tick(now)
+        return messages
+
+    def take_counters(self, dpid: int, taken: float, body: bytes) -> None:
+        """A reading of a VFN's entry counters."""
+        for counted in self._counters.read(dpid, body):
+            self._core.count_packets(taken, counted.vm, counted.feature, counted.packets)
+
+    def take_from_engine(self, message: Message) -> None:
+        """`cookies`, `decided` or `rules`."""
+        data = message.data
+        if message.kind == "cookies":
+            self._counters.name(int(data["dpid"]), data["entries"])
+        elif message.kind == "decided" and data.get("proposal") is not None:
+            self._advisor.decided(int(data["proposal"]), data["state"] in LIVE_STATES)
+        elif message.kind == "rules":
+            self._rules_changed(data["rules"])
+
+    def outstanding(self) -> list[Message]:
+        """What to ask for again after the engine was away."""
+        return [self._propose(proposal) for proposal in self._advisor.outstanding()]
+
+    def _feed(self, events: FlowBatch) -> list[Message]:
+        if not len(events):
+            return []
+        self._fresh = True
+        ordered = FlowBatch(self._with_segments(events.rows[np.argsort(events.rows["end"], kind="stable")]))
+        messages = []
+        for part in ordered.slices(self._tick, max(SLICE_ROWS, len(ordered) // MOST_SLICES)):
+            verdicts = self._core.feed(part)
+            messages += [self._propose(proposal) for proposal in self._advisor.advise(verdicts)]
+            messages += self._tell(verdicts)
+        return messages
+
+    def _with_segments(self, rows: Array) -> Array:
+        for end in ("src", "dst"):
+            vm = rows[f"{end}_vm"]
+            rows[f"{end}_segment"] = np.where(vm == NOBODY, NOBODY, self._segment[np.maximum(vm, 0)])
+        return rows
+
+    def _rules_changed(self, rules: Iterable[Mapping[str, Any]]) -> None:
+        """Whom rules are about now. Of a VM that was released only what it does from now on counts."""
+        cut: set[Subject] = set()
+        for rule in rules:
+            if rule["action"] == "isolate":
+                cut.add(self.names.number(rule["source_vm"]))
+            elif rule["action"] == "deny" and str(rule["source_ip"]).endswith(("/32", "/128")):
+                cut.add(address_halves(str(rule["source_ip"]).split("/")[0]))
+        now = time.time()
+        for subject in self._advisor.set_in_force(cut):
+            if isinstance(subject, int):
+                self._core.forget(subject, now)
+                self.journal.released(self.names.vm(subject), now)
+        self._core.set_cut({subject for subject in cut if isinstance(subject, int)})
+
+    def _tell(self, verdicts: list[Verdict]) -> list[Message]:
+        """Detections for the engine, each behaviour of a subject at most every `REPEAT_SECONDS`."""
+        messages = []
+        for verdict in verdicts:
+            who = self.names.subject(subject_of(verdict))
+            self.journal.note(who, verdict)
+            key = subject_of(verdict), verdict.behaviour
+            if verdict.risk < ALERT_RISK or verdict.time < self._told.get(key, -np.inf) + REPEAT_SECONDS:
+                continue
+            if len(self._told) > 10_000:
+                self._told.clear()
+            self._told[key] = verdict.time
+            data = {"behaviour": verdict.behaviour, "risk": round(verdict.risk, 1), "reasons": list(verdict.reasons)}
+            messages.append(Message("detection", {**who, **data, "time": verdict.time}))
+        return messages
+
+    def _propose(self, proposal: Proposal) -> Message:
+        verdict = proposal.verdict
+        data: dict[str, Any] = {
+            "proposal": proposal.number,
+            "action": proposal.action,
+            "risk": round(verdict.risk, 1),
+            "reasons": list(verdict.reasons),
+            "evidence_time": verdict.time,
+        }
+        if verdict.address is None:
+            vm = self.names.vm(verdict.vm)
+            data |= {"source_vm": vm, "segment": self.names.segment_of(vm), "scope": "all"}
+        else:
+            data |= {"source_ip": self.names.subject(verdict.address)["address"]}
+        return Message("propose", data)
+
+    @property
+    def phase(self) -> Phase:
+        """What the analyzer is doing."""
+        return self.learning.phase
+
+
+def _spoof_events(sides: Array) -> FlowBatch:
+    """Evidence against the VM on the port; the flow itself is nobody's and is kept nowhere."""
+    batch = FlowBatch.empty(len(sides))
+    rows = batch.rows
+    for name in ("src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "proto", "flags", "vfn", "port"):
+        rows[name] = sides[name]
+    rows["start"], rows["end"] = sides["first"], sides["last"]
+    rows["src_vm"], rows["dst_vm"] = sides["src_vm"], sides["dst_vm"]
+    rows["src_pkts"], rows["src_bytes"] = sides["pkts"], sides["bytes"]
+    rows["state"] = FlowState.SPOOFED
+    return batch

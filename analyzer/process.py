@@ -1,0 +1,186 @@
+"""The analyzer process: one loop over the NetFlow socket, control's calls and the engine's messages."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from collections import deque
+
+from analyzer.enginelink import CONNECTED, EngineLink
+from analyzer.live import Live
+from analyzer.netflow import Collector
+from analyzer.queries import Queries
+from runtime import log as logs
+from runtime.channel import Message, Peer, Server
+from runtime.errors import ChannelError, DynsegError
+from runtime.settings import Settings
+from topology import inventory as inventories
+
+ORPHAN_SECONDS = 30.0
+"""Without control for so long, the process ends."""
+GATHER_SECONDS = 0.02
+"""A burst of datagrams is left to come in for so long before it is worked on."""
+UPKEEP_SECONDS = 1.0
+"""Between two looks for failed connections and finished flows."""
+VERSION = "0.1.0"
+
+log = logging.getLogger("dynseg.analyzer")
+
+
+class Process:
+    """Sockets around a `Live`."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Bind everything.
+
+        Raises:
+            DynsegError: the inventory is wrong, or a socket or port cannot be had.
+        """
+        self._inventory = inventories.load(settings.inventory)
+        self._settings = settings
+        self._collector = Collector(settings.netflow.listen, settings.netflow.port)
+        try:
+            self._server = Server(settings.analyzer_socket)
+        except ChannelError:
+            self._collector.close()
+            raise
+        self._live = Live(settings, self._inventory)
+        self._engine = EngineLink(settings.engine_socket, VERSION)
+        self._wake, self._awake = socket.socketpair()
+        for sock in (self._wake, self._awake):
+            sock.setblocking(False)
+        self._stopping = False
+        self._control: set[Peer] = set()
+        self._alone_since = time.monotonic()
+        self._upkeep = 0.0
+        self._waiting_since: float | None = None
+        self._delays: deque[tuple[float, float]] = deque()
+        self._queries = Queries(self._live, self._collector, self._inventory, self._own_status)
+
+    def run(self) -> int:
+        """Work until told to stop, or until nobody wants the process any more."""
+        old = {sign: signal.signal(sign, self._stop) for sign in (signal.SIGTERM, signal.SIGINT)}
+        old_wake = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        for file in (self._collector.sock, self._engine, self._awake):
+            self._server.watch(file.fileno())
+        log.info("collecting NetFlow at %s:%d/udp", self._settings.netflow.listen, self._settings.netflow.port)
+        try:
+            while not self._stopping and not self._orphaned():
+                self._turn()
+        finally:
+            signal.set_wakeup_fd(old_wake)
+            for sign, handler in old.items():
+                signal.signal(sign, handler)
+            self.close()
+        return 0
+
+    def close(self) -> None:
+        """Give all sockets back."""
+        self._engine.close()
+        self._collector.close()
+        self._server.close()
+        self._live.learning.close()
+        self._wake.close()
+        self._awake.close()
+
+    def _turn(self) -> None:
+        """Wait for what comes, at most until something is due, and deal with it."""
+        now = time.monotonic()
+        due = self._upkeep if self._waiting_since is None else min(self._upkeep, self._waiting_since + GATHER_SECONDS)
+        gathering = self._waiting_since is not None
+        if gathering:
+            time.sleep(max(0.0, min(due - now, GATHER_SECONDS)))  # the socket stays readable: polling would spin
+        for event in self._server.poll(0 if gathering else due - now):
+            if event.peer is not None:
+                self._from_control(event.peer, event.message)
+            elif event.fileno == self._engine.fileno():
+                self._from_engine()
+            elif event.fileno == self._collector.sock.fileno():
+                self._waiting_since = self._waiting_since or time.monotonic()
+            else:
+                self._awake.recv(4096)
+        now = time.monotonic()
+        if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
+            self._send(self._live.take_records(self._collector.drain()))
+            self._note_delay(self._waiting_since)
+            self._waiting_since = None
+        if now >= self._upkeep:
+            self._upkeep = now + UPKEEP_SECONDS
+            self._send(self._live.tick(time.time(), now))
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _orphaned(self) -> bool:
+        if self._control or time.monotonic() < self._alone_since + ORPHAN_SECONDS:
+            return False
+        log.warning("nobody has asked for the analyzer in %g s: ending", ORPHAN_SECONDS)
+        return True
+
+    def _send(self, messages: list[Message]) -> None:
+        for message in messages:
+            if message.kind == "propose":
+                log.info("proposing: %s", message.data)
+            self._engine.send(message)
+
+    def _note_delay(self, since: float) -> None:
+        now = time.monotonic()
+        self._delays.append((now, now - since))
+        while self._delays[0][0] < now - 60:
+            self._delays.popleft()
+
+    def _own_status(self) -> dict[str, object]:
+        """What only the loop knows."""
+        slowest = max((delay for _, delay in self._delays), default=0.0)
+        return {"engine_connected": self._engine.connected, "delay_ms": round(1000 * slowest, 1)}
+
+    def _from_engine(self) -> None:
+        for message in self._engine.received():
+            if message.kind == CONNECTED:
+                log.info("connected to the engine")
+                self._send(self._live.outstanding())
+                continue
+            try:
+                self._live.take_from_engine(message)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                log.exception("the engine sent a %s that is not understood: %s", message.kind, message.data)
+
+    def _from_control(self, peer: Peer, message: Message | None) -> None:
+        if message is None:
+            self._control.discard(peer)
+            self._alone_since = time.monotonic()
+            if peer.fault:
+                log.warning("dropped a peer: %s", peer.fault)
+            return
+        try:
+            self._take(peer, message)
+        except (KeyError, TypeError, ValueError, AttributeError, ChannelError):
+            log.exception("control sent a %s that is not understood: %s", message.kind, message.data)
+
+    def _take(self, peer: Peer, message: Message) -> None:
+        data = message.data
+        if message.kind == "hello":
+            if data.get("role") == "control":
+                self._control.add(peer)
+        elif message.kind == "vfn_ports":
+            self._live.attribution.set_ports(int(data["dpid"]), data["ports"])
+        elif message.kind == "counters":
+            self._live.take_counters(int(data["dpid"]), float(data["time"]), message.body)
+        elif message.kind == "call":
+            status, value = self._queries.answer(str(data["method"]), data["params"])
+            self._server.send(peer, Message("result", {"request": data["request"], "status": status, "value": value}))
+        else:
+            log.error("a message of unknown kind %r came in", message.kind)
+
+
+def run(settings: Settings) -> int:
+    """Run the analyzer; its exit status. Ends on SIGTERM, or `ORPHAN_SECONDS` after control has gone."""
+    logs.configure("analyzer", settings.log_level)
+    try:
+        process = Process(settings)
+    except DynsegError as error:
+        log.critical("%s", error)
+        return 1
+    return process.run()

@@ -1,0 +1,106 @@
+"""What control may ask of the analyzer: status, flows of a VM, verdicts, time line of risk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from analyzer.live import Live
+from analyzer.netflow import Collector
+from topology.model import Inventory
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class FlowsParams(_Params):
+    """Of `flows`."""
+
+    vm: str
+    limit: int = Field(100, ge=1, le=10_000)
+
+
+class VerdictsParams(_Params):
+    """Of `verdicts`."""
+
+    limit: int = Field(100, ge=1, le=10_000)
+
+
+class RiskParams(_Params):
+    """Of `risk`."""
+
+    since: float = 0.0
+
+
+class Queries:
+    """Answers calls: an HTTP status and a JSON value.
+
+    Args:
+        loop: what the process's loop says of itself, for `status`.
+    """
+
+    def __init__(
+        self, live: Live, collector: Collector, inventory: Inventory, loop: Callable[[], Mapping[str, object]]
+    ) -> None:
+        self._live = live
+        self._collector = collector
+        self._inventory = inventory
+        self._loop = loop
+        self._started = time.time()
+        self._calls: Mapping[str, Callable[[Mapping[str, Any]], tuple[int, Any]]] = {
+            "status": self._status,
+            "flows": self._flows,
+            "verdicts": self._verdicts,
+            "risk": self._risk,
+        }
+
+    def answer(self, method: str, params: Mapping[str, Any]) -> tuple[int, Any]:
+        """Answer one call; 400 or 404 with error and remedy when it cannot be."""
+        call = self._calls.get(method)
+        if call is None:
+            return 404, {"error": f"the analyzer knows no {method}", "remedy": f"one of {', '.join(self._calls)}"}
+        try:
+            return call(params)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            return 400, {"error": f"{key}: {first['msg']}", "remedy": "see the REST table in docs/architecture.md"}
+
+    def _flows(self, params: Mapping[str, Any]) -> tuple[int, Any]:
+        wanted = FlowsParams.model_validate(params)
+        number = self._live.names.number(wanted.vm)
+        if not number:
+            return 404, {"error": f"there is no VM {wanted.vm}", "remedy": "see GET /v1/vms"}
+        rows = self._live.table.newest(number, wanted.limit).rows
+        return 200, [self._live.names.flow(row) for row in rows]
+
+    def _verdicts(self, params: Mapping[str, Any]) -> tuple[int, Any]:
+        return 200, self._live.journal.verdicts(VerdictsParams.model_validate(params).limit)
+
+    def _risk(self, params: Mapping[str, Any]) -> tuple[int, Any]:
+        return 200, self._live.journal.risk(RiskParams.model_validate(params).since)
+
+    def _status(self, _: Mapping[str, Any]) -> tuple[int, Any]:
+        collector, learning = self._collector, self._live.learning
+        vfns = {vfn.number: vfn.name for vfn in self._inventory.vfns.values()}
+        lost = {vfns.get(number, str(number)): count for number, count in collector.sequences.lost.items()}
+        return 200, {
+            "phase": str(learning.phase),
+            "seconds_left": round(learning.seconds_left(time.monotonic()), 1),
+            "problem": learning.problem,
+            "uptime_seconds": round(time.time() - self._started, 1),
+            "flows": len(self._live.table),
+            "records": collector.records,
+            "datagrams": collector.datagrams,
+            "rubbish": collector.rubbish,
+            "lost": sum(lost.values()),
+            "lost_by_vfn": lost,
+            "transit": self._live.transit,
+            "forged_outside": self._live.forged_outside,
+            **self._loop(),
+            "risk": self._live.journal.highest(),
+        }
