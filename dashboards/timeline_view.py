@@ -1,0 +1,100 @@
+"""The whole run on one time axis: risk of each VM that mattered, and every probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import shorten
+from xml.etree import ElementTree as ET
+
+from dashboards.model import DemoReport, ProbeSeries, ReportVm, RiskPoint
+from dashboards.risk_view import attack_ground, risk_curve, risk_scale, rule_marks
+from dashboards.strips import loss_words, strip
+from dashboards.svg import GRID, INK, MUTED, TimeScale, add, axis, markup, picture, segment_colours, tip
+
+WIDTH, LEFT, RIGHT = 1160.0, 205.0, 1145.0
+FLAGS, LANE, LANE_GAP, STRIP, STRIP_GAP = 36.0, 54.0, 20.0, 14.0, 7.0
+QUIET_BELOW = 20.0
+"""A VM that never went above this risk, was not attacked from and met no rule has no lane of its own."""
+
+
+def draw(report: DemoReport) -> str:
+    """The time line as inline SVG."""
+    scale = TimeScale(report.started, max(report.ended, report.started + 1.0), LEFT, RIGHT)
+    lanes = noteworthy(report)
+    quiet = [vm.name for vm in report.vms if vm not in lanes]
+    probes = sorted(report.probes, key=lambda series: series.kind)  # attackers first
+    bottom = FLAGS + (len(lanes) + bool(quiet)) * (LANE + LANE_GAP) + len(probes) * (STRIP + STRIP_GAP) + 34
+    drawing = picture(WIDTH, bottom + 22, "Time line of risk and probes")
+    axis(drawing, scale, FLAGS - 6, bottom, report.started)
+    _moments(drawing, report, scale, bottom)
+    y = FLAGS
+    for vm in lanes:
+        _lane(drawing, report, vm, scale, y)
+        y += LANE + LANE_GAP
+    if quiet:
+        _quiet(drawing, report, quiet, scale, y)
+        y += LANE + LANE_GAP
+    for kind, title in (("attacker", "Probes from and to attackers"), ("innocent", "Probes among innocents")):
+        row = [series for series in probes if series.kind == kind]
+        if row:
+            add(drawing, "text", title, x=8, y=y + 8, fill=INK, class_="small strong")
+            y = _strips(drawing, row, scale, y + 16)
+    return markup(drawing)
+
+
+def noteworthy(report: DemoReport) -> list[ReportVm]:
+    """VMs that get a lane: attackers, those that a rule touched, and those with a risk worth looking at."""
+    names = {span.vm for span in report.attacks} | {rule.vm for rule in report.rules}
+    names |= {point.vm for point in report.risk if point.risk >= QUIET_BELOW}
+    return [vm for vm in report.vms if vm.name in names]
+
+
+def _lane(drawing: ET.Element, report: DemoReport, vm: ReportVm, scale: TimeScale, y: float) -> None:
+    colour = segment_colours([segment.name for segment in report.segments]).get(vm.segment, MUTED)
+    add(drawing, "rect", x=8, y=y + 2, width=6, height=LANE - 4, rx=2, fill=colour)
+    add(drawing, "text", vm.name, x=22, y=y + 16, fill=INK, class_="strong")
+    add(drawing, "text", vm.segment, x=22, y=y + 32, fill=MUTED, class_="small")
+    risk_scale(drawing, LEFT - 5, y, LANE)
+    for span in report.attacks:
+        if span.vm == vm.name:
+            attack_ground(drawing, span, scale, y, LANE)
+            label = shorten(span.name, 27, placeholder="…")
+            add(drawing, "text", label, x=22, y=y + 48, fill=MUTED, class_="small")
+    risk_curve(drawing, [point for point in report.risk if point.vm == vm.name], scale, y, LANE)
+    for rule in report.rules:
+        if rule.vm == vm.name:
+            rule_marks(drawing, rule, scale, y, LANE, words=True)
+
+
+def _quiet(drawing: ET.Element, report: DemoReport, names: Sequence[str], scale: TimeScale, y: float) -> None:
+    """All other VMs in one lane: their highest risk at each time."""
+    add(drawing, "text", f"{len(names)} other VMs", x=22, y=y + 16, fill=INK, class_="strong")
+    add(drawing, "text", "highest of their risks", x=22, y=y + 32, fill=MUTED, class_="small")
+    risk_scale(drawing, LEFT - 5, y, LANE)
+    highest: dict[float, RiskPoint] = {}
+    known = set(names)
+    for point in report.risk:
+        if point.vm in known and (point.time not in highest or point.risk > highest[point.time].risk):
+            highest[point.time] = point
+    risk_curve(drawing, [highest[time] for time in sorted(highest)], scale, y, LANE)
+
+
+def _strips(drawing: ET.Element, row: Sequence[ProbeSeries], scale: TimeScale, y: float) -> float:
+    for series in row:
+        label = add(drawing, "text", f"{series.source} → {series.target}", x=22, y=y + 11, fill=INK, class_="small")
+        tip(label, f"{series.name}: {loss_words(series)}")
+        add(drawing, "rect", x=LEFT, y=y, width=RIGHT - LEFT, height=STRIP, fill="#f1f4f7")
+        strip(drawing, series, scale, y, STRIP, merged=True)
+        y += STRIP + STRIP_GAP
+    return y + 1
+
+
+def _moments(drawing: ET.Element, report: DemoReport, scale: TimeScale, bottom: float) -> None:
+    """Numbered flags; the list below the picture says what they mean."""
+    for number, moment in enumerate(report.moments, start=1):
+        x = scale.x(moment.time)
+        add(drawing, "line", x1=x, x2=x, y1=18, y2=bottom, stroke="#c2cad3", stroke_dasharray="3 3")
+        flag = add(drawing, "circle", cx=x, cy=10, r=9, fill="#ffffff", stroke=MUTED)
+        tip(flag, moment.text)
+        add(drawing, "text", str(number), x=x, y=14, text_anchor="middle", fill=INK, class_="small")
+    add(drawing, "line", x1=LEFT, x2=RIGHT, y1=bottom, y2=bottom, stroke=GRID)
