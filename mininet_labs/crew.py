@@ -62,12 +62,12 @@ class Crew:
         """
         self._signal(signal.SIGUSR2)
         self._await("finished", 30.0)
-        done: dict[str, int] = {}
+        done = {errand.name: 0 for plan in self._plans.values() for errand in plan.errands}
         failures: list[Failure] = []
         for name in self._agents:
             journal = json.loads(self._journal(name).read_text())
             for errand, count in journal["done"].items():
-                done[errand] = done.get(errand, 0) + count
+                done[errand] += count
             failures += (Failure(**failure) for failure in journal["failures"])
         return Work(done, tuple(failures))
 

@@ -61,7 +61,10 @@ def read(path: Path) -> Plan:
     """Load what `Plan.write` saved."""
     raw: dict[str, Any] = json.loads(path.read_text())
     services = tuple(Service(**item) for item in raw.pop("services"))
-    errands = tuple(
-        Errand(**{**item, "targets": tuple(Target(**t) for t in item["targets"])}) for item in raw.pop("errands")
-    )
+    errands = tuple(_errand(item) for item in raw.pop("errands"))
     return Plan(services=services, errands=errands, **raw)
+
+
+def _errand(raw: dict[str, Any]) -> Errand:
+    targets = tuple(Target(**target) for target in raw["targets"])
+    return Errand(**{**raw, "targets": targets, "bytes": tuple(raw["bytes"]), "count": tuple(raw["count"])})

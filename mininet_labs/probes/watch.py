@@ -1,9 +1,10 @@
 """`python -m mininet_labs.probes.watch --spec SPEC --out JSON`: watches every frame of one VM.
 
-Where it enters the network and where it leaves it, with the kernel's timestamps, whatever its ethertype. SPEC is JSON: ``{"mac", "entry": the VM's port, "exits": [every other endpoint's port], "targets": [addresses],
-"probe_port": UDP port}``. It prints `ready`, watches until TERM, then writes ``{"attack": [times], "other": [times],
-"delivered": {port: [times]}, "missed": frames that the kernel could not hand over}``; times are epoch seconds. A frame
-that enters is `attack` when it is for a target (ARP and neighbour solicitations for it included) and no UDP probe.
+Where it enters the network and where it leaves it, with the kernel's timestamps, whatever its ethertype. SPEC is JSON:
+``{"mac", "entry": the VM's port, "exits": [every other endpoint's port], "targets": [addresses], "probe_port": UDP
+port}``. It prints `ready`, watches until TERM, then writes ``{"attack": [times], "other": [times], "delivered": {port:
+[times]}, "missed": frames that the kernel could not hand over}``; times are epoch seconds. A frame that enters is
+`attack` when it is for a target (ARP and neighbour solicitations for it included) and no UDP probe.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Side-by-side measurements, each a program of its own: `python -m benchmarks.NAME`."""

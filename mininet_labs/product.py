@@ -1,0 +1,157 @@
+"""The product as a lab uses it: from outside, by its settings file, `ryu-manager`, and REST."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from mininet_labs.children import ROOT, Child, wait_for
+from mininet_labs.errors import LabError
+from mininet_labs.machine import free_port
+from runtime import settings, tokens
+
+
+class Product:
+    """One dynseg node with folders and ports of its own.
+
+    Args:
+        folder: its settings file, sockets and state; removed by whoever made it.
+        logs: where control's log goes.
+        inventory: the inventory file.
+        learn_seconds: how much traffic the analyzer learns from before it judges.
+    """
+
+    def __init__(self, folder: Path, logs: Path, inventory: Path, learn_seconds: float) -> None:
+        self._logs = logs
+        self.learn_when = folder / "traffic-runs"
+        """Touched by the lab when its traffic runs: learning begins."""
+        self.file = folder / "dynseg.yaml"
+        self.file.write_text(yaml.safe_dump(self._settings(folder, inventory, learn_seconds), sort_keys=False))
+        self.settings = settings.load(self.file)
+        self._control: Child | None = None
+        self._rest: httpx.Client | None = None
+
+    def _settings(self, folder: Path, inventory: Path, learn_seconds: float) -> dict[str, Any]:
+        return {
+            "inventory": str(inventory.resolve()),
+            "run_dir": str(folder / "run"),
+            "state_dir": str(folder / "state"),
+            "openflow": {"port": free_port(6653)},
+            "rest": {"port": free_port(8080)},
+            "netflow": {"port": free_port(2055, socket.SOCK_DGRAM)},
+            "analyzer": {"learn_seconds": learn_seconds, "learn_when": str(self.learn_when)},
+        }
+
+    def start(self) -> None:
+        """Start `ryu-manager ryu_apps/controller.py` and wait until every VFN enforces its policy.
+
+        Raises:
+            LabError: it ended, or the VFNs did not come.
+        """
+        command = [str(Path(sys.executable).with_name("ryu-manager")), "ryu_apps/controller.py"]
+        env = {"DYNSEG_CONFIG": str(self.file)}
+        self._control = Child("ryu-manager", command, self._logs / "control.log", env=env, pipe=False)
+        wait_for("REST answers", self._answers, 30.0)
+        wait_for("all VFNs enforce their policy", self._enforces, 30.0)
+
+    def stop(self) -> None:
+        """End control, and with it engine and analyzer; keep their logs."""
+        if self._rest is not None:
+            self._rest.close()
+        if self._control is not None:
+            self._control.stop(20.0)
+        for name in ("engine", "analyzer"):
+            log = self.settings.run_dir / f"{name}.log"
+            if log.exists():
+                (self._logs / log.name).write_bytes(log.read_bytes())
+
+    def ask(self, verb: str, path: str, **query: Any) -> Any:
+        """One REST request; returns the JSON value.
+
+        Raises:
+            LabError: refused, or nobody answers.
+        """
+        assert self._rest is not None, "start() comes first"
+        try:
+            response = self._rest.request(verb, f"/v1{path}", params=query)
+        except httpx.HTTPError as error:
+            raise LabError(f"REST does not answer: {error!r}", remedy=f"see {self._logs / 'control.log'}") from error
+        value = response.json()
+        if response.is_error:
+            raise LabError(f"{verb} {path}: {value.get('error')}", remedy=value.get("remedy"))
+        return value
+
+    def status(self) -> Mapping[str, Any]:
+        """`GET /v1/status`."""
+        found: Mapping[str, Any] = self.ask("GET", "/status")
+        return found
+
+    def phase(self) -> str:
+        """What the analyzer is doing: waiting, learning, fitting, judging, or `away`."""
+        return str(self.status()["analyzer"].get("phase", "away"))
+
+    def rules(self) -> list[dict[str, Any]]:
+        """All rules that there ever were, oldest first."""
+        return sorted(self.ask("GET", "/rules"), key=lambda rule: float(rule["created"]))
+
+    def audit(self) -> list[dict[str, Any]]:
+        """The whole audit log."""
+        rows: list[dict[str, Any]] = []
+        while page := self.ask("GET", "/audit", after=rows[-1]["seq"] if rows else 0, limit=1000):
+            rows += page
+        return rows
+
+    def risk(self, since: float) -> list[dict[str, Any]]:
+        """The analyzer's time line of risk."""
+        found: list[dict[str, Any]] = self.ask("GET", "/risk", since=since)
+        return found
+
+    def analyzer_pid(self) -> int | None:
+        """Process id of the analyzer, None while there is none."""
+        found: int | None = self.status()["control"]["processes"]["analyzer"]["pid"]
+        return found
+
+    def kill_analyzer(self) -> int:
+        """End the analyzer with KILL; returns its process id."""
+        pid = self.analyzer_pid()
+        if pid is None:
+            raise LabError("there is no analyzer to kill")
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def _answers(self) -> bool:
+        assert self._control is not None
+        if (status := self._control.process.poll()) is not None:
+            words = self._control.log.read_text().strip().splitlines()
+            raise LabError(f"ryu-manager ended with status {status}: {words[-1] if words else 'no word'}")
+        if self._rest is None:
+            if not self.settings.tokens_file.exists():
+                return False
+            token = next(t for t in tokens.load(self.settings.tokens_file) if t.role == tokens.Role.OPERATOR)
+            base = f"http://{self.settings.rest.listen}:{self.settings.rest.port}"
+            headers = {"Authorization": f"Bearer {token.token}"}
+            self._rest = httpx.Client(base_url=base, headers=headers, timeout=10.0, trust_env=False)
+        try:
+            return bool(self.status()["control"]["vfns"])
+        except LabError:
+            return False
+
+    def _enforces(self) -> bool:
+        return all(vfn["connected"] and vfn["enforced_ratio"] == 1.0 for vfn in self.ask("GET", "/vfns"))
+
+
+def verify_audit(config: Path) -> tuple[bool, str]:
+    """Run `dynseg audit verify`; returns whether the chain holds, and what it said."""
+    command = [sys.executable, "-m", "cli.main", "audit", "verify"]
+    env = {**os.environ, "DYNSEG_CONFIG": str(config)}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT)
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
