@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from policies.codec import InstalledEntry
@@ -95,6 +97,13 @@ class Switch:
         answer = self.send(flowmod.delete_by_cookie(0, 0, 1))
         assert not answer.errors, answer.errors
 
+    @cached_property
+    def datapath_ports(self) -> dict[int, int]:
+        """OpenFlow port number by the datapath's own, which bridges share."""
+        shown = subprocess.run(["ovs-appctl", "dpif/show"], check=True, capture_output=True, text=True).stdout
+        ours = re.findall(rf"^\s+{self.bridge}\w* (\d+)/(\d+):", shown, re.MULTILINE)
+        return {int(datapath): int(openflow) for openflow, datapath in ours}
+
     def close(self) -> None:
         """End the session."""
         self._stream.close()
@@ -104,6 +113,19 @@ class Switch:
         header = self._stream.read(8)
         assert len(header) == 8, f"{self.bridge} closed the connection"
         return header + self._stream.read(int.from_bytes(header[2:4], "big") - 8)
+
+
+def trace(switch: Switch, in_port: int, frame: bytes) -> tuple[int, ...]:
+    """OpenFlow numbers of the ports by which the switch would send a frame on, sorted; empty: it would drop it."""
+    command = ["ovs-appctl", "ofproto/trace", switch.bridge, f"in_port={in_port}", frame.hex()]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(r"^Datapath actions: (.*)$", text, re.MULTILINE)
+    assert found, text
+    actions = found[1]
+    if actions == "drop":
+        return ()
+    numbers = switch.datapath_ports
+    return tuple(sorted(numbers[int(action)] for action in actions.split(",")))
 
 
 @contextmanager

@@ -1,0 +1,257 @@
+"""The compiled pipeline in a real Open vSwitch: it goes in, comes back, and decides as the simulator says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from support.frames import frame, packets
+from support.network import asking, ends, ip_packet, networks, rules_for
+from support.openflow import Switch, bridge, trace
+
+from policies.entries import TableEntry
+from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
+from policies.rules import Action, FirewallRule, Protocol, Scope, SegmentationRule
+from policies.simulate import Packet, Simulator
+from policies.translate import translate
+from ryu_apps.wire.codec import WireCodec
+from topology.addresses import link_local, mac_number
+from topology.inventory import load, parse
+from topology.model import Inventory
+
+pytestmark = pytest.mark.ovs
+
+CODEC = WireCodec()
+ENTERPRISE = Path(__file__).parents[2] / "mininet_labs" / "enterprise" / "inventory.yaml"
+PORTS = tuple(f"tw2p{number}" for number in range(1, 13))
+
+SMALL = parse("""
+segments: {web: {default: allow}, app: {default: allow}, db: {default: deny}}
+vfns: {here: {dpid: 1}, there: {dpid: 2}}
+links: [{a: here, a_port: up, b: there, b_port: down}]
+vms:
+  web1: {segment: web, vfn: here, port: p1, mac: "02:00:00:00:00:01", addresses: [10.0.0.1, "fd00::1"]}
+  web2: {segment: web, vfn: here, port: p2, mac: "02:00:00:00:00:02", addresses: [10.0.0.2, "fd00::2"]}
+  app1: {segment: app, vfn: here, port: p3, mac: "02:00:00:00:00:03", addresses: [10.0.0.3, "fd00::3"]}
+  db1: {segment: db, vfn: here, port: p4, mac: "02:00:00:00:00:04", addresses: [10.0.0.4, "fd00::4"]}
+  bad1: {segment: web, vfn: here, port: p5, mac: "02:00:00:00:00:05", addresses: [10.0.0.5, "fd00::5"]}
+  bad2: {segment: web, vfn: here, port: p6, mac: "02:00:00:00:00:06", addresses: [10.0.0.6, "fd00::6"]}
+  far1: {segment: app, vfn: there, port: q1, mac: "02:00:00:00:00:11", addresses: [10.0.0.17, "fd00::11"]}
+outside:
+  gate: {vfn: here, port: p7, mac: "02:00:00:00:ff:01", addresses: [192.0.2.1]}
+""")
+"""One of everything on VFN `here`. Ports: p1..p7 are 1..7, the cable `up` is 8."""
+SMALL_PORTS = {**{f"p{number}": number for number in range(1, 8)}, "up": 8}
+SMALL_RULES = (
+    SegmentationRule("00000000000a", Action.ISOLATE, "analyzer", 0.0, source_vm="bad1", scope=Scope.ALL),
+    SegmentationRule("00000000000b", Action.ISOLATE, "analyzer", 0.0, source_vm="bad2", scope=Scope.OTHER_SEGMENTS),
+    SegmentationRule(
+        "00000000000c",
+        Action.ALLOW,
+        "anna",
+        0.0,
+        source_ip=ip_network("10.0.0.3"),
+        destination_vm="db1",
+        port=5432,
+        protocol=Protocol.TCP,
+    ),
+    SegmentationRule("00000000000d", Action.DENY, "anna", 0.0, source_ip=ip_network("203.0.113.66")),
+)
+TCP_SYN = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 80, "tcp_flags": 2}
+
+
+@pytest.fixture(scope="module")
+def switch() -> Iterator[Switch]:
+    """A bridge with as many ports as any VFN here needs."""
+    with bridge("tw2", PORTS) as switch:
+        yield switch
+
+
+def compiled(inventory: Inventory, vfn: str, rules: Iterable[SegmentationRule]) -> tuple[TableEntry, ...]:
+    """A VFN whose ports are numbered in the order in which the compiler misses them."""
+    ports = SMALL_PORTS if inventory is SMALL else numbered(inventory, vfn)
+    return compile_vfn(inventory, vfn, ports, firewall(inventory, rules))
+
+
+def numbered(inventory: Inventory, vfn: str) -> dict[str, int]:
+    """Port numbers from 1."""
+    return {name: number for number, name in enumerate(missing_ports(inventory, vfn, {}), 1)}
+
+
+def firewall(inventory: Inventory, rules: Iterable[SegmentationRule]) -> list[FirewallRule]:
+    """What rules mean for all VFNs."""
+    return [each for rule in rules for each in translate(rule, inventory)]
+
+
+def reconcile(switch: Switch, content: Iterable[TableEntry]) -> None:
+    """Bring the switch to exactly these entries, as the engine does, and see by reading back that it is there."""
+    desired = {CODEC.cookie(entry): entry for entry in content}
+    missing, foreign = CODEC.differences(desired, switch.entries())
+    messages = [*map(CODEC.delete, foreign), *map(CODEC.add, missing)]
+    assert switch.transact(CODEC.bundle(messages, 1)).errors == ()
+    there = switch.entries()
+    assert CODEC.differences(desired, there) == ([], [])
+    assert {entry.cookie for entry in there} == set(desired)
+    assert sorted(map(CODEC.identity, desired.values())) == sorted(
+        (entry.table, entry.priority, entry.cookie, entry.match) for entry in there
+    )
+
+
+def test_enterprise_goes_in_and_comes_back(switch: Switch) -> None:
+    """Every VFN of the lab, without rules and with one of each kind, reads back without a difference."""
+    inventory = load(ENTERPRISE)
+    rules = [
+        replace(rule, source_vm=rule.source_vm and vm, destination_vm=rule.destination_vm and "db2")
+        for rule, vm in zip(SMALL_RULES, ("web1", "web2", "", ""), strict=True)
+    ]
+    for vfn in inventory.vfns:
+        for live in ([], rules):
+            reconcile(switch, compiled(inventory, vfn, live))
+
+
+def test_urgent_entries_are_part_of_the_whole(switch: Switch) -> None:
+    """What is sent ahead for an isolation is exactly what the next compilation asks for, so nothing is sent twice."""
+    reconcile(switch, compiled(SMALL, "here", ()))
+    urgent = compile_urgent(SMALL, "here", SMALL_PORTS, firewall(SMALL, SMALL_RULES[:1]))
+    assert switch.send(*map(CODEC.add, urgent)).errors == ()
+    desired = {CODEC.cookie(entry): entry for entry in compiled(SMALL, "here", SMALL_RULES[:1])}
+    missing, foreign = CODEC.differences(desired, switch.entries())
+    assert {entry.table for entry in missing} <= {8}
+    assert foreign == []
+
+
+def vm_packet(sender: str, source: str, receiver: str, target: str, transport: Packet = TCP_SYN) -> dict[str, int]:
+    """An IP packet between two of the small network's ends."""
+    by_name = {end.name: end for end in ends(SMALL)}
+    return ip_packet(
+        by_name[sender], ip_address(source), mac_number(by_name[receiver].mac), ip_address(target), transport
+    )
+
+
+def arp(sender: str, source: str, target: str) -> dict[str, int]:
+    """A broadcast ARP request, or a multicast neighbour solicitation."""
+    by_name = {end.name: end for end in ends(SMALL)}
+    return asking(by_name[sender], ip_address(source), ip_address(target))
+
+
+def advertisement(sender: str, source: str, target: str, mac: str) -> dict[str, int]:
+    """A neighbour advertisement to app1: `target` is at `mac`."""
+    fields = {"icmpv6_code": 0, "nd_target": int(ip_address(target)), "nd_tll": mac_number(mac)}
+    return vm_packet(sender, source, "app1", "fd00::3", {"ip_proto": 58, "icmpv6_type": 136, **fields})
+
+
+WEB1, APP1, DB1, BAD1, BAD2, GATE, UP = 1, 3, 4, 5, 6, 7, 8
+MAC1, MAC2 = "02:00:00:00:00:01", "02:00:00:00:00:02"
+LOCAL1 = str(link_local(MAC1))
+TO_DB = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 5432, "tcp_flags": 2}
+FROM_DB = {"ip_proto": 6, "tcp_src": 5432, "tcp_dst": 50_000, "tcp_flags": 0x12}
+BROADCAST = {"ip_proto": 17, "udp_src": 5000, "udp_dst": 5000}
+EVERYBODY = 0xFFFFFFFFFFFF
+
+TABLE: Mapping[str, tuple[int, dict[str, int], tuple[int, ...]]] = {
+    "allowed by default, IPv4": (WEB1, vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3"), (APP1,)),
+    "allowed by default, IPv6": (WEB1, vm_packet("web1", "fd00::1", "app1", "fd00::3"), (APP1,)),
+    "link-local IPv6": (WEB1, vm_packet("web1", LOCAL1, "app1", "fd00::3"), (APP1,)),
+    "to another VFN": (WEB1, vm_packet("web1", "10.0.0.1", "far1", "10.0.0.17"), (UP,)),
+    "from another VFN": (UP, vm_packet("far1", "10.0.0.17", "web1", "10.0.0.1"), (WEB1,)),
+    "to the outside": (WEB1, vm_packet("web1", "10.0.0.1", "gate", "192.0.2.1"), (GATE,)),
+    "from the outside": (GATE, vm_packet("gate", "192.0.2.1", "web1", "10.0.0.1"), (WEB1,)),
+    "ARP request finds its owner": (WEB1, arp("web1", "10.0.0.1", "10.0.0.3"), (APP1,)),
+    "solicitation finds its owner": (WEB1, arp("web1", "fd00::1", "fd00::3"), (APP1,)),
+    "own advertisement": (WEB1, advertisement("web1", "fd00::1", "fd00::1", MAC1), (APP1,)),
+    "spoofed MAC": (WEB1, vm_packet("web2", "10.0.0.1", "app1", "10.0.0.3"), ()),
+    "spoofed IPv4": (WEB1, vm_packet("web1", "10.0.0.2", "app1", "10.0.0.3"), ()),
+    "spoofed outside IPv4": (WEB1, vm_packet("web1", "198.51.100.7", "app1", "10.0.0.3"), ()),
+    "spoofed IPv6": (WEB1, vm_packet("web1", "fd00::2", "app1", "fd00::3"), ()),
+    "spoofed ARP sender": (WEB1, arp("web1", "10.0.0.2", "10.0.0.3"), ()),
+    "spoofed ARP hardware address": (WEB1, {**arp("web1", "10.0.0.1", "10.0.0.3"), "arp_sha": mac_number(MAC2)}, ()),
+    "spoofed ND target": (WEB1, advertisement("web1", "fd00::1", "fd00::2", MAC1), ()),
+    "spoofed ND link-layer address": (WEB1, advertisement("web1", "fd00::1", "fd00::1", MAC2), ()),
+    "spoofed ND source": (WEB1, arp("web1", "fd00::2", "fd00::3"), ()),
+    "router advertisement of a VM": (
+        WEB1,
+        vm_packet("web1", LOCAL1, "app1", "fd00::3", {"ip_proto": 58, "icmpv6_type": 134, "icmpv6_code": 0}),
+        (),
+    ),
+    "VLAN tag of a VM": (WEB1, {**vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3"), "vlan_vid": 0x1005}, ()),
+    "outside as a VM": (GATE, vm_packet("gate", "10.0.0.2", "web1", "10.0.0.1"), ()),
+    "outside answers for a VM": (GATE, arp("gate", "10.0.0.2", "10.0.0.1"), ()),
+    "isolated, IPv4 out": (BAD1, vm_packet("bad1", "10.0.0.5", "app1", "10.0.0.3"), ()),
+    "isolated, own segment": (BAD1, vm_packet("bad1", "10.0.0.5", "web1", "10.0.0.1"), ()),
+    "isolated, IPv6 out": (BAD1, vm_packet("bad1", "fd00::5", "app1", "fd00::3"), ()),
+    "isolated, ARP out": (BAD1, arp("bad1", "10.0.0.5", "10.0.0.3"), ()),
+    "isolated, any ethertype": (
+        BAD1,
+        {"eth_src": mac_number("02:00:00:00:00:05"), "eth_dst": EVERYBODY, "eth_type": 0x88CC},
+        (),
+    ),
+    "isolated, IPv4 in": (WEB1, vm_packet("web1", "10.0.0.1", "bad1", "10.0.0.5"), ()),
+    "isolated, IPv6 in": (WEB1, vm_packet("web1", "fd00::1", "bad1", "fd00::5"), ()),
+    "isolated, ARP in": (WEB1, arp("web1", "10.0.0.1", "10.0.0.5"), ()),
+    "isolated, solicitation in": (WEB1, arp("web1", "fd00::1", "fd00::5"), ()),
+    "isolated, in from another VFN": (UP, vm_packet("far1", "10.0.0.17", "bad1", "10.0.0.5"), ()),
+    "isolated from others, other segment": (BAD2, vm_packet("bad2", "10.0.0.6", "app1", "10.0.0.3"), ()),
+    "isolated from others, outside": (BAD2, vm_packet("bad2", "10.0.0.6", "gate", "192.0.2.1"), ()),
+    "isolated from others, IPv6": (BAD2, vm_packet("bad2", "fd00::6", "app1", "fd00::3"), ()),
+    "isolated from others, own segment": (BAD2, vm_packet("bad2", "10.0.0.6", "web1", "10.0.0.1"), (WEB1,)),
+    "isolated from others, ARP in own segment": (BAD2, arp("bad2", "10.0.0.6", "10.0.0.1"), (WEB1,)),
+    "default deny": (WEB1, vm_packet("web1", "10.0.0.1", "db1", "10.0.0.4", TO_DB), ()),
+    "default deny, IPv6": (WEB1, vm_packet("web1", "fd00::1", "db1", "fd00::4", TO_DB), ()),
+    "default deny, ARP": (WEB1, arp("web1", "10.0.0.1", "10.0.0.4"), (DB1,)),
+    "allowed into default deny": (APP1, vm_packet("app1", "10.0.0.3", "db1", "10.0.0.4", TO_DB), (DB1,)),
+    "its reply": (DB1, vm_packet("db1", "10.0.0.4", "app1", "10.0.0.3", FROM_DB), (APP1,)),
+    "allowed source, another port": (APP1, vm_packet("app1", "10.0.0.3", "db1", "10.0.0.4"), ()),
+    "denied address": (GATE, vm_packet("gate", "203.0.113.66", "web1", "10.0.0.1"), ()),
+    "to a denied address": (WEB1, vm_packet("web1", "10.0.0.1", "gate", "203.0.113.66"), ()),
+    "broadcast": (
+        WEB1,
+        {**vm_packet("web1", "10.0.0.1", "app1", "10.0.0.255", BROADCAST), "eth_dst": EVERYBODY},
+        (2, APP1, BAD2, GATE, UP),
+    ),
+    "unknown MAC": (WEB1, {**vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3"), "eth_dst": 0x02000000EE01}, ()),
+}
+
+
+def test_switch_decides_as_the_table_says(switch: Switch) -> None:
+    """Allowed, spoofed, isolated, denied and broadcast frames: simulator and switch both say what is right."""
+    content = compiled(SMALL, "here", SMALL_RULES)
+    reconcile(switch, content)
+    simulator = Simulator(content)
+    expected = {name: ports for name, (_, _, ports) in TABLE.items()}
+    simulated = {name: run(simulator, port, packet) for name, (port, packet, _) in TABLE.items()}
+    traced = {name: trace(switch, port, frame(packet)) for name, (port, packet, _) in TABLE.items()}
+    assert simulated == expected
+    assert traced == expected
+
+
+def run(simulator: Simulator, in_port: int, packet: Packet) -> tuple[int, ...]:
+    """The simulator's answer in the form of the switch's."""
+    return tuple(sorted(simulator.run({**packet, "in_port": in_port}).ports))
+
+
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.data())
+def test_switch_decides_as_the_simulator(switch: Switch, data: st.DataObject) -> None:
+    """In random networks under random rules, a real switch does with a frame what the simulator says."""
+    inventory = data.draw(networks())
+    rules = data.draw(rules_for(inventory))
+    vfn = data.draw(st.sampled_from(list(inventory.vfns)))
+    ports = numbered(inventory, vfn)
+    content = compiled(inventory, vfn, rules)
+    reconcile(switch, content)
+    simulator = Simulator(content)
+    for sender in ends(inventory):
+        in_port = ports.get(sender.port) if sender.vfn == vfn else None
+        for packet in data.draw(st.lists(packets(inventory, sender), min_size=4, max_size=4)):
+            port = in_port or data.draw(st.sampled_from(list(ports.values()) or [12]))
+            assert trace(switch, port, frame(packet)) == run(simulator, port, packet), (port, packet)
