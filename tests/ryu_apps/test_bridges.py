@@ -37,7 +37,7 @@ BRIDGE = {
 def database(
     bridge: dict[str, Any] | None = None, controller: dict[str, Any] | None = None, **more: dict[str, Any]
 ) -> Database:
-    bridges = {"b": BRIDGE | (bridge or {}), **more}
+    bridges: dict[str, dict[str, Any]] = {"b": BRIDGE | (bridge or {}), **more}
     return Database(
         {"Bridge": bridges, "Controller": {"c": CONTROLLER | (controller or {})}, "NetFlow": {"n": NETFLOW}}
     )
@@ -91,9 +91,7 @@ def test_a_second_controller_is_removed() -> None:
 def test_a_netflow_row_that_two_bridges_share_is_not_changed() -> None:
     """Its engine id would name both the same, so the bridge gets its own."""
     other = BRIDGE | {"name": "br2"}
-    arguments = commands(
-        VFN, TARGETS, database({"controller": ["uuid", "c"]}, other=other | {"controller": ["set", []]})
-    )
+    arguments = commands(VFN, TARGETS, database(other=other | {"controller": ["set", []]}))
     assert arguments[:4] == ["--", "--id=@netflow", "create", "NetFlow"]
     assert "engine_type=1" in arguments
     assert "engine_id=2" in arguments
@@ -101,7 +99,7 @@ def test_a_netflow_row_that_two_bridges_share_is_not_changed() -> None:
 
 def test_interface_ids_are_read_from_external_ids() -> None:
     """Only interfaces that have one are named."""
-    rows = {
+    rows: dict[str, dict[str, Any]] = {
         "1": {"name": "tap0", "external_ids": ["map", [["iface-id", "vm-7"], ["x", "y"]]]},
         "2": {"name": "tap1", "external_ids": ["map", []]},
     }

@@ -25,7 +25,7 @@ from runtime.tokens import Role
 ROOT = Path(__file__).resolve().parent.parent.parent
 DEADLINE = 15.0
 
-INVENTORY = {
+INVENTORY: dict[str, Any] = {
     "segments": {"web": None, "db": None},
     "vfns": {"alpha": {"dpid": 0xDC00, "bridge": "tc0"}, "beta": {"dpid": 0xDC01, "bridge": "tc1"}},
     "links": [{"a": "alpha", "a_port": "tc0-up", "b": "beta", "b_port": "tc1-up"}],
