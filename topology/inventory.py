@@ -176,7 +176,6 @@ def _build(doc: InventoryDoc) -> Inventory:
             for number, (name, part) in enumerate(doc.vms.items(), 1)
         },
         outside={
-            name: OutsidePort(name, part.vfn, part.port, part.mac, part.addresses)
-            for name, part in doc.outside.items()
+            name: OutsidePort(name, part.vfn, part.port, part.mac, part.addresses) for name, part in doc.outside.items()
         },
     )

@@ -152,6 +152,9 @@ TO_DB = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 5432, "tcp_flags": 2}
 FROM_DB = {"ip_proto": 6, "tcp_src": 5432, "tcp_dst": 50_000, "tcp_flags": 0x12}
 BROADCAST = {"ip_proto": 17, "udp_src": 5000, "udp_dst": 5000}
 EVERYBODY = 0xFFFFFFFFFFFF
+ROUTER = {"ip_proto": 58, "icmpv6_type": 134}
+PADDING = bytes((0, 1, 4, 0, 0, 0, 0))
+"""The rest of an 8-byte options header: its length, and PadN over 4 bytes (RFC 8200)."""
 
 TABLE: Mapping[str, tuple[int, dict[str, int], tuple[int, ...]]] = {
     "allowed by default, IPv4": (WEB1, vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3"), (APP1,)),
@@ -175,7 +178,7 @@ TABLE: Mapping[str, tuple[int, dict[str, int], tuple[int, ...]]] = {
     "spoofed ND source": (WEB1, arp("web1", "fd00::2", "fd00::3"), ()),
     "router advertisement of a VM": (
         WEB1,
-        vm_packet("web1", LOCAL1, "app1", "fd00::3", {"ip_proto": 58, "icmpv6_type": 134, "icmpv6_code": 0}),
+        vm_packet("web1", LOCAL1, "app1", "fd00::3", {**ROUTER, "icmpv6_code": 0}),
         (),
     ),
     "VLAN tag of a VM": (WEB1, {**vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3"), "vlan_vid": 0x1005}, ()),
@@ -227,6 +230,43 @@ def test_switch_decides_as_the_table_says(switch: Switch) -> None:
     traced = {name: trace(switch, port, frame(packet)) for name, (port, packet, _) in TABLE.items()}
     assert simulated == expected
     assert traced == expected
+
+
+def crafted() -> dict[str, bytes]:
+    """Forged frames of web1 in disguises that only a switch's parser can tell: all claim to be web2 or a router."""
+    claim = frame(advertisement("web1", "fd00::1", "fd00::2", MAC1))
+    honest = frame(advertisement("web1", "fd00::1", "fd00::1", MAC1))
+    spoof = frame(vm_packet("web1", "10.0.0.2", "app1", "10.0.0.3"))
+    router = frame(vm_packet("web1", LOCAL1, "app1", "fd00::3", {**ROUTER, "icmpv6_code": 0}))
+    snap = bytes.fromhex("aaaa03000000")
+    return {
+        "advertisement behind a hop-by-hop header": _extended(claim, 0, PADDING),
+        "advertisement behind destination options": _extended(claim, 60, PADDING),
+        "advertisement in an atomic fragment": _extended(claim, 44, bytes(7)),
+        "router advertisement in a first fragment": _extended(router, 44, bytes.fromhex("00000100000001")),
+        "advertisement with a second link-layer address": honest + bytes((2, 1)) + bytes.fromhex(MAC2.replace(":", "")),
+        "advertisement of code 1": claim[:55] + b"\x01" + claim[56:],
+        "IPv4 in SNAP": spoof[:12] + (len(spoof) - 14 + 8).to_bytes(2, "big") + snap + spoof[12:],
+        "IPv4 behind two VLAN tags": spoof[:12] + bytes.fromhex("88a8000581000006") + spoof[12:],
+        "IPv4 with options": spoof[:14] + b"\x46" + spoof[15:34] + bytes((1, 1, 1, 0)) + spoof[34:],
+    }
+
+
+def _extended(packet: bytes, header: int, content: bytes) -> bytes:
+    """An IPv6 frame with one 8-byte extension header before what it carries."""
+    assert len(content) == 7
+    length = int.from_bytes(packet[18:20], "big") + 8
+    fixed = packet[:18] + length.to_bytes(2, "big") + bytes((header,)) + packet[21:54]
+    return fixed + packet[20:21] + content + packet[54:]
+
+
+def test_disguised_forgeries_do_not_pass(switch: Switch) -> None:
+    """Extension headers, fragments, doubled options, SNAP and VLAN stacks do not carry a forgery past the guard."""
+    reconcile(switch, compiled(SMALL, "here", ()))
+    options = _extended(frame(vm_packet("web1", "fd00::1", "app1", "fd00::3")), 60, PADDING)
+    assert trace(switch, WEB1, options) == (APP1,), "an honest packet with an extension header passes"
+    frames = crafted()
+    assert {name: trace(switch, WEB1, forged) for name, forged in frames.items()} == dict.fromkeys(frames, ())
 
 
 def run(simulator: Simulator, in_port: int, packet: Packet) -> tuple[int, ...]:
