@@ -65,14 +65,18 @@ install_packages() {
     step "installing ${missing[*]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${missing[@]}"
 }
 
-stamp() { echo ".venv/.installed-${1%.txt}"; }
-
-# What the environment was made from: when this text changes it is brought up to date.
+# What a part of the environment was made from: when this text changes the part is brought up to date.
 fingerprint() {
-    cat requirements.txt "$1" pyproject.toml deploy/ryu/{pyproject.toml,sdist.txt,backend.py} | sha256sum
+    cat "$@" | sha256sum
     pwd
     .venv/bin/python -c 'import sys; print(sys.version)'
 }
+
+lock_fingerprint() { fingerprint requirements.txt "$1" deploy/ryu/{pyproject.toml,sdist.txt,backend.py}; }
+
+# Compare with, or write, .venv/.installed-NAME
+is_current() { [ "$(cat ".venv/.installed-$1" 2>/dev/null)" = "$2" ]; }
+mark_current() { echo "$2" >".venv/.installed-$1"; }
 
 install_python() {
     local python=${PYTHON:-python3}
@@ -81,15 +85,19 @@ install_python() {
     if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
         step "making .venv with $("$python" --version)" "$python" -m venv --clear .venv
     fi
-    [ "$(cat "$(stamp "$LOCK")" 2>/dev/null)" = "$(fingerprint "$LOCK")" ] && return 0
-    step "installing Python packages of $LOCK (a minute or so)" \
-        .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r "$LOCK"
-    # The lock holds setuptools, so that this needs no network.
-    step "installing dynseg into .venv" \
-        .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
-    fingerprint "$LOCK" >"$(stamp "$LOCK")"
-    # The development lock holds the other one.
-    fingerprint requirements.txt >"$(stamp requirements.txt)"
+    if ! is_current "$LOCK" "$(lock_fingerprint "$LOCK")"; then
+        step "installing Python packages of $LOCK (a minute or so)" \
+            .venv/bin/python -m pip install --disable-pip-version-check --progress-bar off -r "$LOCK"
+        mark_current "$LOCK" "$(lock_fingerprint "$LOCK")"
+        # The development lock holds the other one.
+        mark_current requirements.txt "$(lock_fingerprint requirements.txt)"
+    fi
+    if ! is_current pyproject.toml "$(fingerprint pyproject.toml)"; then
+        # The lock holds setuptools, so that this needs no network.
+        step "installing dynseg into .venv" \
+            .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
+        mark_current pyproject.toml "$(fingerprint pyproject.toml)"
+    fi
 }
 
 install_packages
