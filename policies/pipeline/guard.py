@@ -2,7 +2,8 @@
 
 Neighbour discovery as Open vSwitch sees it: the link-layer fields of a message without that option are zero, and all
 of its fields are zero when the message has an option twice. So "no option" is matched as zero, and a zero target,
-which no honest message has, is dropped first.
+which no honest message has, is dropped first. In fragments it shows no ICMPv6 type; hosts refuse neighbour discovery in
+fragments (RFC 6980), and here all fragmented ICMPv6 of VMs is dropped.
 """
 
 from __future__ import annotations
@@ -46,8 +47,12 @@ _DHCP_CLIENT, _DHCP_SERVER = 68, 67
 _EVERYBODY = 0xFFFFFFFF
 _ALL_ROUTERS = int(IPv6Address("ff02::2"))
 _CHECKED_KINDS = (NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
+_HIDDEN = 0
+"""Type of the ICMPv6 messages in fragments, as the switch sees it; no honest message has it."""
 _ROUTERS_KINDS = (MLD_QUERY, ROUTER_ADVERTISEMENT, REDIRECT)
 """What only routers say."""
+_FRAGMENTED = 0
+"""The ICMPv6 type that Open vSwitch reads in any fragment; no message has it."""
 
 
 def guard(place: Place, rules: tuple[FirewallRule, ...]) -> Iterator[TableEntry]:
@@ -85,8 +90,12 @@ def _from_vm(vm: Vm, port: int, priority: int, fields: Matches) -> TableEntry:
 
 
 def _router_talk(port: int) -> Iterator[TableEntry]:
-    """What `_own_ipv6` would let through and must not: unchecked neighbour discovery, and acting as a router."""
-    for kind in (*_CHECKED_KINDS, *_ROUTERS_KINDS):
+    """What `_own_ipv6` would let through and must not: unchecked neighbour discovery, and acting as a router.
+
+    A fragment could hide either (RFC 7113), so fragmented ICMPv6 is dropped too, large pings with it. What hides behind
+    headers that fill the first fragment cannot be told; hosts ignore it (RFC 6980).
+    """
+    for kind in (*_CHECKED_KINDS, *_ROUTERS_KINDS, _FRAGMENTED):
         fields = {"in_port": port, "eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
         yield drop(Table.GUARD, _UNCHECKED, fields)
 

@@ -152,6 +152,8 @@ TO_DB = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 5432, "tcp_flags": 2}
 FROM_DB = {"ip_proto": 6, "tcp_src": 5432, "tcp_dst": 50_000, "tcp_flags": 0x12}
 BROADCAST = {"ip_proto": 17, "udp_src": 5000, "udp_dst": 5000}
 EVERYBODY = 0xFFFFFFFFFFFF
+FIRST_FRAGMENT = bytes((0, 0, 1, 0, 0, 0, 1))
+"""The rest of a fragment header: offset 0, more to come."""
 ROUTER = {"ip_proto": 58, "icmpv6_type": 134}
 PADDING = bytes((0, 1, 4, 0, 0, 0, 0))
 """The rest of an 8-byte options header: its length, and PadN over 4 bytes (RFC 8200)."""
@@ -243,13 +245,20 @@ def crafted() -> dict[str, bytes]:
         "advertisement behind a hop-by-hop header": _extended(claim, 0, PADDING),
         "advertisement behind destination options": _extended(claim, 60, PADDING),
         "advertisement in an atomic fragment": _extended(claim, 44, bytes(7)),
-        "router advertisement in a first fragment": _extended(router, 44, bytes.fromhex("00000100000001")),
-        "advertisement with a second link-layer address": honest + bytes((2, 1)) + bytes.fromhex(MAC2.replace(":", "")),
+        "router advertisement in a first fragment": _extended(router, 44, FIRST_FRAGMENT),
+        "solicitation in a first fragment": _extended(claim[:54] + b"\x87" + claim[55:], 44, FIRST_FRAGMENT),
+        "advertisement with a second link-layer address": _longer(honest, bytes((2, 1)) + mac_number(MAC2).to_bytes(6)),
         "advertisement of code 1": claim[:55] + b"\x01" + claim[56:],
         "IPv4 in SNAP": spoof[:12] + (len(spoof) - 14 + 8).to_bytes(2, "big") + snap + spoof[12:],
         "IPv4 behind two VLAN tags": spoof[:12] + bytes.fromhex("88a8000581000006") + spoof[12:],
         "IPv4 with options": spoof[:14] + b"\x46" + spoof[15:34] + bytes((1, 1, 1, 0)) + spoof[34:],
     }
+
+
+def _longer(packet: bytes, content: bytes) -> bytes:
+    """An IPv6 frame with more content."""
+    length = int.from_bytes(packet[18:20], "big") + len(content)
+    return packet[:18] + length.to_bytes(2, "big") + packet[20:] + content
 
 
 def _extended(packet: bytes, header: int, content: bytes) -> bytes:
