@@ -20,8 +20,8 @@ VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "isola
 VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced_ratio", "missing")
 VERDICTS = ("time", "vm", "address", "risk", "behaviours", "reasons")
 FLOWS = (
-    *("start", "end", "source", "source_port", "destination", "destination_port", "protocol"),
-    *("packets", "bytes", "reply_packets", "reply_bytes", "flags", "risk"),
+    *("start", "end", "proto", "src", "src_port", "dst", "dst_port"),
+    *("src_pkts", "dst_pkts", "src_bytes", "dst_bytes", "failed", "risk"),
 )
 
 

@@ -14,20 +14,24 @@ EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 def engine() -> None:
     """Run the segmentation engine (control starts it by itself)."""
+    from runtime.settings import load
+
+    settings = load()
     from policies import process
-    from runtime import settings
     from ryu_apps.wire.codec import WireCodec
 
-    sys.exit(process.run(settings.load(), WireCodec()))
+    sys.exit(process.run(settings, WireCodec()))
 
 
 @click.command()
 def analyzer() -> None:
     """Run the traffic analyzer (control starts it by itself)."""
-    from analyzer import process
-    from runtime import settings
+    from runtime.settings import load
 
-    sys.exit(process.run(settings.load()))
+    settings = load()
+    from analyzer import process
+
+    sys.exit(process.run(settings))
 
 
 @click.command()
