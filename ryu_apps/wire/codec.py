@@ -51,6 +51,10 @@ class WireCodec:
         """The messages inside one atomic, ordered ONF bundle: open, add each, commit."""
         return bundle.encode_bundle(messages, bundle_id, self._take_xids(len(messages) + 2))
 
+    def failed_cookie(self, data: bytes) -> int | None:
+        """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
+        return bundle.failed_cookie(data)
+
     def decode(self, raw: bytes) -> list[InstalledEntry]:
         """Entries of a raw flow statistics body.
 
