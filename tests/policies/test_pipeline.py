@@ -193,7 +193,7 @@ def usual_frames(inventory: Inventory, end: End) -> Iterator[dict[str, int]]:
     yield {**ipv4, "ip_proto": TCP}
     yield {**ipv4, "ipv4_src": 0, "ipv4_dst": 0xFFFFFFFF, "ip_proto": UDP, "udp_src": 68, "udp_dst": 67}
     yield {**ipv6, "ip_proto": UDP}
-    yield from ({**icmpv6, "icmpv6_type": kind} for kind in (128, 130, 131, 133, 134, 137, 143))
+    yield from ({**icmpv6, "icmpv6_type": kind} for kind in (0, 128, 130, 131, 133, 134, 137, 143))
     yield {**icmpv6, "icmpv6_type": 133, "ipv6_src": 0, "ipv6_dst": ALL_ROUTERS}
     yield {**icmpv6, "icmpv6_type": 135, "nd_target": peer6, "nd_sll": mac}
     yield {**icmpv6, "icmpv6_type": 135, "nd_target": v6[0]}
@@ -247,7 +247,7 @@ def honest_ipv6(frame: dict[str, int], mac: int, own: set[int]) -> bool:
     mine = frame["ipv6_src"] in own
     kind = frame.get("icmpv6_type")
     option = frame.get("nd_sll", frame.get("nd_tll", 0))
-    if kind in (130, 134, 137):
+    if kind in (0, 130, 134, 137):
         return False
     if kind == 133:
         return mine or (frame["ipv6_src"], frame["ipv6_dst"], frame["icmpv6_code"]) == (0, ALL_ROUTERS, 0)
