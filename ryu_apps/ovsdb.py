@@ -76,14 +76,16 @@ class Ovsdb:
 
     def run(self) -> None:
         """Follow the database for ever; when it goes away, control goes on and tries again."""
-        backoff = FIRST_BACKOFF
+        backoff, told = FIRST_BACKOFF, ""
         while True:
             try:
                 for database in self._follow():
-                    backoff = FIRST_BACKOFF
                     self._compare(database)
+                    backoff, told = FIRST_BACKOFF, ""
             except TransientError as error:
-                LOG.warning("%s; trying again in %.1f s", error, backoff)
+                level = logging.DEBUG if str(error) == told else logging.WARNING  # once for each trouble
+                LOG.log(level, "%s; trying again in %.1f s", error, backoff)
+                told = str(error)
             self.connected = False
             hub.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ MAX_QUEUED = 4096
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a call: an HTTP status and a JSON value."""
+    """The answer to a call: an HTTP status and a value as JSON text, which control does not read."""
 
     status: int
-    value: Any
+    text: bytes
 
 
 class Peer:
@@ -120,4 +121,5 @@ class Peer:
             return
         answers = self._calls.get(message.data["request"])
         if answers is not None and answers.empty():
-            answers.put(Answer(int(message.data["status"]), message.data["value"]))
+            text = message.body or json.dumps(message.data["value"]).encode()
+            answers.put(Answer(int(message.data["status"]), text))

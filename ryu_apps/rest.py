@@ -56,15 +56,13 @@ class Api(ControllerBase):
         try:
             answer = self._answer(request)
         except RefusedError as refused:
-            answer = Answer(refused.status, _problem(refused))
+            answer = _problem(refused.status, refused)
         except TransientError as error:
-            answer = Answer(503, _problem(error))
+            answer = _problem(503, error)
         except Exception:
             LOG.exception("%s %s failed", request.method, request.path)
-            answer = Answer(500, {"error": "control failed at this request", "remedy": "see control's log"})
-        response = Response(
-            status=answer.status, content_type="application/json", body=json.dumps(answer.value).encode()
-        )
+            answer = _problem(500, DynsegError("control failed at this request", remedy="see control's log"))
+        response = Response(status=answer.status, content_type="application/json", body=answer.text)
         response.headers["Cache-Control"] = "no-store"
         if answer.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -83,7 +81,7 @@ class Api(ControllerBase):
         if route.takes_body:
             params = _merge(params, read_body(request))
         if route.process == "all":
-            return Answer(200, backend.status(token))
+            return Answer(200, json.dumps(backend.status(token)).encode())
         return backend.peers[route.process].call(route.method, params, token.name, token.role, CALL_SECONDS)
 
 
@@ -157,5 +155,5 @@ def _nowhere(method: str, path: str) -> RefusedError:
     return RefusedError(404, f"there is no {path}", "see the table in docs/architecture.md")
 
 
-def _problem(error: DynsegError) -> Mapping[str, str]:
-    return {"error": error.message, "remedy": error.remedy or ""}
+def _problem(status: int, error: DynsegError) -> Answer:
+    return Answer(status, json.dumps({"error": error.message, "remedy": error.remedy or ""}).encode())

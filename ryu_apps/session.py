@@ -70,7 +70,6 @@ class Session:
         self.datapath = datapath
         self.vfn = vfn
         self.ports = dict(ports)
-        self.since = time.time()
         self._lost: str | None = None
         self._sending = hub.Semaphore()
         self._barriers: deque[_Barrier] = deque()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -63,6 +64,6 @@ class Status:
 
 def _ask(peer: Peer, token: Token) -> Any:
     try:
-        return peer.call("status", {}, token.name, token.role, CALL_SECONDS).value
+        return json.loads(peer.call("status", {}, token.name, token.role, CALL_SECONDS).text)
     except TransientError as error:
         return {"error": error.message, "remedy": error.remedy or ""}

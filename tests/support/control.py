@@ -103,11 +103,17 @@ class Peer:
                 if event.message.kind != "call":
                     self.got.append(event.message)
                 elif (answer := self._answer(event.message.data)) is not None:
-                    result = {"request": event.message.data["request"], "status": answer[0], "value": answer[1]}
-                    self._server.send(control, Message("result", result))
+                    self._server.send(control, _result(event.message.data["request"], *answer))
             while control is not None and self._sends:
                 self._server.send(control, self._sends.pop(0))
         self._server.close()
+
+
+def _result(request: int, status: int, value: Any) -> Message:
+    """An answer; one that is bytes already goes into the body."""
+    if isinstance(value, bytes):
+        return Message("result", {"request": request, "status": status}, value)
+    return Message("result", {"request": request, "status": status, "value": value})
 
 
 @dataclass
