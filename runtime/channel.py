@@ -130,10 +130,17 @@ class Connection:
         pid: int = _CREDENTIALS.unpack(credentials)[0]
         return pid
 
-    def close(self) -> None:
-        """Close at once; a `receive` that waits in another thread ends."""
+    def shut_down(self) -> None:
+        """End the exchange: a `receive` that waits elsewhere ends, and whoever runs it closes the connection.
+
+        For greenthreads: the hub forgets a file that is closed while one of them waits for it.
+        """
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Close at once; a `receive` that waits in another thread ends."""
+        self.shut_down()
         self._sock.close()
 
 

@@ -59,7 +59,7 @@ class Peer:
             return False
         if self._outgoing.full():
             LOG.error("%s does not read its messages: closing the connection to it", self.name)
-            self._connection.close()
+            self._connection.shut_down()
             return False
         self._outgoing.put(message)
         return True
@@ -113,7 +113,7 @@ class Peer:
                 connection.send(outgoing.get())
         except ChannelError as error:
             LOG.debug("%s: %s", self.name, error)
-            connection.close()  # the reader sees the end and says so
+            connection.shut_down()  # the reader sees the end and says so
 
     def _take(self, message: Message) -> None:
         if message.kind != "result":
