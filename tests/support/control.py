@@ -156,8 +156,12 @@ class Node:
 
     def write(self, inventory: Mapping[str, Any]) -> None:
         """Write the settings and an inventory."""
-        (self.folder / "dynseg.yaml").write_text(yaml.safe_dump(self.settings))
+        self.write_settings()
         (self.folder / "inventory.yaml").write_text(yaml.safe_dump(inventory))
+
+    def write_settings(self) -> None:
+        """Write the settings."""
+        (self.folder / "dynseg.yaml").write_text(yaml.safe_dump(self.settings))
 
     def start(self, *arguments: str) -> None:
         """Start ryu-manager; `log` has what it says."""
@@ -190,16 +194,18 @@ class Node:
         return httpx.request(verb, f"http://127.0.0.1:{self.rest}{path}", headers=headers, timeout=10, **more)
 
     def wait_up(self) -> None:
-        """Until REST answers."""
+        """Until both ports take connections."""
 
         def answers() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.rest), timeout=1):
+            with contextlib.suppress(OSError):
+                for port in (self.openflow, self.rest):
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
                 return True
             return False
 
-        until(answers, "REST answers")
+        until(answers, "control answers")
 
 
 def echo(call: Mapping[str, Any]) -> tuple[int, Any]:
