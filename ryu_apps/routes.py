@@ -28,6 +28,7 @@ def _seconds(text: str) -> float:
 
 
 _LIMIT = _whole(1, 1000)
+_AUDIT: Mapping[str, Converter] = {"after": _whole(0, 2**63 - 1), "limit": _LIMIT, "kind": str}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ ROUTES = (
     Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
     Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
     Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
-    Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", {"after": _whole(0, 2**63 - 1), "limit": _LIMIT}),
+    Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", _AUDIT),
     Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
