@@ -8,7 +8,8 @@ from typing import Any
 
 WIDEST = 60
 """Longer texts are cut in a table; `--json` has them whole."""
-_TIMES = {"time", "ts", "created", "expires", "start", "end", "enforced_at", "released_at", "evidence_time", "seen"}
+_TIMES = {"time", "ts", "start", "end", "created", "expires", "evidence_time"}
+_TIMES |= {"installed_at", "enforced_at", "released_at", "ended_at", "removed_at"}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
