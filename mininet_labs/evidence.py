@@ -24,8 +24,11 @@ class Strike:
     watch: Watch
     rule: Rule | None
     """The isolation that answered it, as REST showed it when it was enforced."""
-    confirmed: float | None
-    """When the switch had confirmed that rule's entries by a barrier."""
+
+    @property
+    def confirmed(self) -> float | None:
+        """When a switch had first confirmed that rule's entries by a barrier; else when they were read back."""
+        return None if self.rule is None else float(self.rule["installed_at"] or self.rule["enforced_at"])
 
     @property
     def contained_seconds(self) -> float | None:
@@ -125,6 +128,21 @@ def unexplained_failures(evidence: Evidence) -> list[str]:
             words = f"{failure.errand} {failure.source}{PAIR}{failure.target}: {failure.error}"
             unexplained.append(f"{words} ({failure.start - evidence.started:.1f} s into the run)")
     return unexplained
+
+
+def leaks(evidence: Evidence, strike: Strike) -> tuple[int, int]:
+    """(probes of the VM sent while it was cut off, those of them that were delivered all the same)."""
+    if strike.rule is None or strike.confirmed is None:
+        return 0, 0
+    end = next((r.time for r in evidence.releases if r.rule == strike.rule["id"]), evidence.ended)
+    sent = [
+        probe
+        for name, probes in evidence.probes.items()
+        if name.startswith(strike.attack.vm + PAIR)
+        for probe in probes
+        if strike.confirmed < probe.sent < end
+    ]
+    return len(sent), sum(probe.delivered is not None for probe in sent)
 
 
 def flows_again(evidence: Evidence, release: Release) -> float | None:

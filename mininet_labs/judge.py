@@ -11,11 +11,14 @@ from mininet_labs.evidence import (
     false_rules,
     flows_again,
     innocent_loss,
+    leaks,
     unexplained_failures,
 )
 
 MAX_INNOCENT_LOSS_PERCENT = 0.1
 MAX_ECHO_MS = 100.0
+ANALYZER_KILLED = "analyzer killed"
+"""Name of the finding about that mishap."""
 MAX_SILENCE_SECONDS = 5.0
 """From a release to the VM's first packet that comes back."""
 
@@ -34,6 +37,7 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
     """Every condition, in the order of the story."""
     return (
         *(finding for strike in evidence.strikes for finding in _strike(strike)),
+        _cuts_hold(evidence),
         _false_rules(evidence),
         _innocent(evidence),
         _work(evidence),
@@ -54,6 +58,7 @@ def summary(evidence: Evidence, checks: tuple[Finding, ...]) -> dict[str, Any]:
         "false_rules": len(false_rules(evidence)),
         "released_ok": _released(evidence).passed,
         "audit_ok": evidence.audit_verified,
+        "analyzer_killed_ok": next((check.passed for check in checks if check.name == ANALYZER_KILLED), None),
         "echo_max_ms": evidence.echo.max_ms,
         "echo_p99_ms": evidence.echo.p99_ms,
         "workload": dict(sorted(evidence.work.done.items())),
@@ -94,6 +99,14 @@ def _strike(strike: Strike) -> tuple[Finding, ...]:
         Finding(f"{name}: seen", bool(reasons), f"{vm}: {reasons}"),
         Finding(f"{name}: contained", held and seconds is not None, f"after {seconds or 0:.2f} s; {words}"),
     )
+
+
+def _cuts_hold(evidence: Evidence) -> Finding:
+    """From the confirmation until the release or the end, whatever died in between."""
+    counts = [leaks(evidence, strike) for strike in evidence.strikes]
+    sent, delivered = sum(count for count, _ in counts), sum(count for _, count in counts)
+    words = f"{delivered} of {sent} probes sent by isolated VMs were delivered (asked: 0)"
+    return Finding("cuts hold", bool(counts) and all(sent and not passed for sent, passed in counts), words)
 
 
 def _false_rules(evidence: Evidence) -> Finding:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +66,20 @@ class Product:
         wait_for("all VFNs enforce their policy", self._enforces, 30.0)
 
     def stop(self) -> None:
-        """End control, and with it engine and analyzer; keep their logs."""
+        """End control, and with it engine and analyzer; keep their logs and the database."""
         if self._rest is not None:
             self._rest.close()
-        if self._control is not None:
-            self._control.stop(20.0)
+        if self._control is None:
+            return
+        self._control.stop(20.0)
+        self._control = None
         for name in ("engine", "analyzer"):
             log = self.settings.run_dir / f"{name}.log"
             if log.exists():
                 (self._logs / log.name).write_bytes(log.read_bytes())
+        if self.settings.database.exists():
+            with closing(sqlite3.connect(self.settings.database)) as source:
+                source.execute("VACUUM INTO ?", (str(self._logs / self.settings.database.name),))
 
     def ask(self, verb: str, path: str, **query: Any) -> Any:
         """One REST request; returns the JSON value.
@@ -146,7 +153,11 @@ class Product:
             return False
 
     def _enforces(self) -> bool:
-        return all(vfn["connected"] and vfn["enforced_ratio"] == 1.0 for vfn in self.ask("GET", "/vfns"))
+        try:
+            vfns = self.ask("GET", "/vfns")
+        except LabError:
+            return False  # the engine is still starting
+        return bool(vfns) and all(vfn["connected"] and vfn["enforced_ratio"] == 1.0 for vfn in vfns)
 
 
 def verify_audit(config: Path) -> tuple[bool, str]:

@@ -24,6 +24,7 @@ def rule(vm: str = "web1", created: float = 101.0, **more: Any) -> dict[str, Any
         "source_vm": vm,
         "source_ip": None,
         "created": created,
+        "installed_at": created + 0.05,
         "enforced_at": created + 0.1,
         "released_at": None,
         "risk": 97.0,
@@ -35,7 +36,7 @@ def rule(vm: str = "web1", created: float = 101.0, **more: Any) -> dict[str, Any
 def strike(**more: Any) -> Strike:
     watch = Watch(attack=(100.5, 101.0, 103.0), other=(99.0,), delivered=(100.6, 101.04), missed=0)
     attack = Attack("scan", "web1", ("db1",), (), "")
-    return replace(Strike(attack, 100.0, 105.0, watch, rule(), 101.05), **more)
+    return replace(Strike(attack, 100.0, 105.0, watch, rule()), **more)
 
 
 def evidence(**more: Any) -> Evidence:
@@ -84,10 +85,10 @@ def test_a_good_run_passes_and_its_summary_is_json() -> None:
 @pytest.mark.parametrize(
     ("change", "name"),
     [
-        ({"strikes": (strike(rule=None, confirmed=None),)}, "scan: seen"),
+        ({"strikes": (strike(rule=None),)}, "scan: seen"),
         ({"strikes": (strike(rule=rule(reasons=[])),)}, "scan: seen"),
-        ({"strikes": (strike(confirmed=101.0),)}, "scan: contained"),
-        ({"strikes": (strike(confirmed=104.0),)}, "scan: contained"),
+        ({"strikes": (strike(rule=rule(created=100.95)),)}, "scan: contained"),
+        ({"strikes": (strike(rule=rule(installed_at=104.0)),)}, "scan: contained"),
         ({"strikes": (strike(watch=replace(strike().watch, missed=1)),)}, "scan: contained"),
         ({"rules": (rule(), rule("app1"))}, "no false rules"),
         ({"rules": (rule(), rule(created=99.0))}, "no false rules"),
@@ -99,6 +100,8 @@ def test_a_good_run_passes_and_its_summary_is_json() -> None:
         ({"work": Work({"pages": 10, "queries": 0}, ())}, "workload works"),
         ({"audit_verified": False}, "audit"),
         ({"releases": ()}, "release"),
+        ({"probes": {"web4>app4": [Probe(1.0, 1.1, 1.2)], "web1>db2": [Probe(105.0, 105.1, None)]}}, "cuts hold"),
+        ({"probes": {"web4>app4": [Probe(1.0, 1.1, 1.2)]}}, "cuts hold"),
     ],
 )
 def test_each_condition_can_fail(change: dict[str, Any], name: str) -> None:

@@ -1,0 +1,80 @@
+"""What goes wrong in the middle of a run without anybody attacking: a process dies, rubbish comes in."""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+import time
+
+from mininet_labs.children import wait_for
+from mininet_labs.errors import LabError
+from mininet_labs.judge import ANALYZER_KILLED, Finding
+from mininet_labs.product import Product
+from mininet_labs.run import LabRun
+
+RETURN_LIMIT = 30.0
+"""Seconds within which a killed analyzer has to judge again."""
+RUBBISH = 200
+
+
+def kill_analyzer(run: LabRun) -> Finding:
+    """End the analyzer with KILL; the policy has to stay in force, and the analyzer to come back and judge."""
+    product = run.product
+    before = _in_force(product)
+    run.note_risk()
+    pid = product.kill_analyzer()
+    killed = time.monotonic()
+    run.moment(f"analyzer (process {pid}) killed with -9")
+    meanwhile = _in_force(product)
+    try:
+        wait_for("the analyzer judges again", lambda: _judges_anew(product, pid), RETURN_LIMIT, 0.1)
+    except LabError as error:
+        return Finding(ANALYZER_KILLED, False, str(error))
+    seconds = time.monotonic() - killed
+    run.moment(f"analyzer back and judging after {seconds:.1f} s")
+    kept = before == meanwhile == _in_force(product)
+    words = f"{len(before)} rules in force {'all the time' if kept else 'were not kept'}; judging again after"
+    return Finding(ANALYZER_KILLED, kept, f"{words} {seconds:.1f} s from its saved baseline")
+
+
+def send_rubbish(run: LabRun) -> Finding:
+    """Send datagrams to the NetFlow collector that are no NetFlow; it has to count them and go on."""
+    product = run.product
+    where = (product.settings.netflow.listen, product.settings.netflow.port)
+    pid, counted = product.analyzer_pid(), _rubbish(product)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for datagram in _datagrams():
+            sock.sendto(datagram, where)
+    run.moment(f"{RUBBISH} rubbish datagrams sent to the NetFlow collector")
+    try:
+        wait_for("rubbish counted", lambda: _rubbish(product) >= counted + RUBBISH, 5.0, 0.1)
+    except LabError as error:
+        return Finding("rubbish NetFlow", False, f"{error}: {_rubbish(product) - counted} of {RUBBISH}")
+    same = product.analyzer_pid() == pid and product.phase() == "judging"
+    return Finding("rubbish NetFlow", same, f"{RUBBISH} datagrams of rubbish counted, the analyzer goes on")
+
+
+def _datagrams() -> list[bytes]:
+    """Noise, empty datagrams, another version's header, and v5 headers that promise more than there is."""
+    rng = random.Random(5)
+    kinds = (
+        lambda: rng.randbytes(rng.randint(1, 1400)),
+        lambda: b"",
+        lambda: struct.pack("!HH", 9, 1) + rng.randbytes(60),
+        lambda: struct.pack("!HH", 5, 30) + rng.randbytes(20 + 48 * rng.randint(0, 29)),
+        lambda: struct.pack("!HH", 5, 1) + rng.randbytes(20 + rng.randint(1, 47)),
+    )
+    return [kinds[number % len(kinds)]() for number in range(RUBBISH)]
+
+
+def _in_force(product: Product) -> set[str]:
+    return {rule["id"] for rule in product.rules() if rule["state"] == "enforced"}
+
+
+def _judges_anew(product: Product, dead: int) -> bool:
+    return product.analyzer_pid() not in (None, dead) and product.phase() == "judging"
+
+
+def _rubbish(product: Product) -> int:
+    return int(product.status()["analyzer"]["rubbish"])
