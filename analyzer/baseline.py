@@ -165,11 +165,12 @@ class Baseline:
 
 
 def _flow_models(flows: Array, segments: list[int], seed: int) -> dict[int, Density]:
-    models = {POOLED: Density.fit(flows["values"][flows["segment"] != 0].astype(np.float64), seed)}
+    inside = flows["segment"] != 0
+    models = {POOLED: Density.fit(flows["values"][inside].astype(np.float64), seed)}
     for segment in segments:
-        own = flows["values"][flows["segment"] == segment].astype(np.float64)
-        if len(own) >= SMALLEST_TRAINING or segment == 0:
-            models[segment] = Density.fit(own, seed)
+        own = flows["segment"] == segment
+        if segment == 0 or SMALLEST_TRAINING <= own.sum() < inside.sum():
+            models[segment] = Density.fit(flows["values"][own].astype(np.float64), seed)
     return models
 
 
@@ -181,10 +182,11 @@ def _window_models(windows: Array, segments: list[int], span: float, seed: int) 
         logs = np.log1p(windows["values"][which].astype(np.float64))
         return {i: Density.fit(logs[:, i], seed, _LEFT_OUT) for i in lengths}
 
-    models = {POOLED: fit(windows["segment"] != 0)}
+    inside = windows["segment"] != 0
+    models = {POOLED: fit(inside)}
     for segment in segments:
         own = windows["segment"] == segment
-        if own.sum() >= 5 * SMALLEST_TRAINING or segment == 0:
+        if segment == 0 or 5 * SMALLEST_TRAINING <= own.sum() < inside.sum():
             models[segment] = fit(own)
     return models
 

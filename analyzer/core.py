@@ -61,7 +61,7 @@ class Core:
 
     def judge_by(self, baseline: Baseline) -> None:
         """From now on judge."""
-        self.baseline = baseline
+        self.learner, self.baseline = None, baseline
         self._known = Known.load(baseline.known)
 
     def set_cut(self, vms: set[int]) -> None:

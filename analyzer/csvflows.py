@@ -7,7 +7,7 @@ columns that are not listed are not read.
 
 from __future__ import annotations
 
-import csv
+import re
 import zlib
 from pathlib import Path
 
@@ -83,18 +83,17 @@ def read(path: Path, site: Site) -> FlowBatch:
 def _table(path: Path) -> pd.DataFrame:
     """All cells as text."""
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE, index_col=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except pd.errors.ParserError as error:
-        raise FlowFileError(f"not a table: {str(error).strip()}", file=path) from error
+        at = re.search(r"line (\d+)", str(error))
+        line = int(at[1]) if at else None
+        raise FlowFileError(f"not a table: {str(error).strip()}", file=path, line=line) from error
     except (OSError, EOFError, UnicodeDecodeError, ValueError, zlib.error) as error:
         raise FlowFileError(f"cannot be read: {error}", file=path) from error
     missing = [name for name in NEEDED if name not in table.columns]
     if missing:
         remedy = f"it needs {', '.join(NEEDED)}"
         raise FlowFileError(f"has no column {', '.join(missing)}", file=path, line=1, remedy=remedy)
-    short = table.isna().any(axis=1).to_numpy()
-    if short.any():
-        raise FlowFileError("has fewer cells than the header", file=path, line=int(short.argmax()) + 2)
     return table
 
 

@@ -22,6 +22,8 @@ WORST = 3
 SMALLEST_TRAINING = 40
 """Rows below which nothing is fitted."""
 LARGEST_TRAINING = 20_000
+BATCHES = 25
+"""Steps of the autoencoder's training in one round over the rows."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Density:
         return self.tail.p(self.score(rows))
 
     def scaled(self, rows: F8) -> F8:
+        """Rows in standard deviations from the centre, within `FARTHEST`."""
         z = (np.nan_to_num(rows, posinf=1e30, neginf=-1e30) - self.centre) / self.scale
         return np.asarray(np.clip(z, -FARTHEST, FARTHEST))
 
@@ -106,8 +109,8 @@ def _autoencoder(z: F8, seed: int) -> MLPRegressor:
         hidden_layer_sizes=(hidden,),
         activation="tanh",
         alpha=1e-3,
-        max_iter=80,
-        batch_size=min(64, len(z)),
+        max_iter=60,
+        batch_size=int(np.clip(len(z) // BATCHES, 1, 512)),
         random_state=seed,
     )
     with warnings.catch_warnings():

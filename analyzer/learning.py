@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from enum import StrEnum
 from pathlib import Path
 
@@ -70,6 +70,11 @@ class Learning:
     def seconds_left(self, now: float) -> float:
         """Until learning ends; 0 in other phases."""
         return max(0.0, self._until - now) if self.phase is Phase.LEARNING else 0.0
+
+    def wait(self) -> None:
+        """Until a fit that runs is done; the next `step` takes its result."""
+        if self._fit is not None:
+            wait([self._fit])
 
     def close(self) -> None:
         """Wait for a fit that runs: its files are either whole or not there."""

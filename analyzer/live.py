@@ -86,7 +86,7 @@ class Live:
         for counted in self._counters.read(dpid, body):
             self._core.count_packets(taken, counted.vm, counted.feature, counted.packets)
 
-    def take_from_engine(self, message: Message) -> None:
+    def take_from_engine(self, message: Message, now: float) -> None:
         """`cookies`, `decided` or `rules`."""
         data = message.data
         if message.kind == "cookies":
@@ -94,7 +94,7 @@ class Live:
         elif message.kind == "decided" and data.get("proposal") is not None:
             self._advisor.decided(int(data["proposal"]), data["state"] in LIVE_STATES)
         elif message.kind == "rules":
-            self._rules_changed(data["rules"])
+            self._rules_changed(data["rules"], now)
 
     def outstanding(self) -> list[Message]:
         """What to ask for again after the engine was away."""
@@ -118,7 +118,7 @@ class Live:
             rows[f"{end}_segment"] = np.where(vm == NOBODY, NOBODY, self._segment[np.maximum(vm, 0)])
         return rows
 
-    def _rules_changed(self, rules: Iterable[Mapping[str, Any]]) -> None:
+    def _rules_changed(self, rules: Iterable[Mapping[str, Any]], now: float) -> None:
         """Whom rules are about now. Of a VM that was released only what it does from now on counts."""
         cut: set[Subject] = set()
         for rule in rules:
@@ -126,7 +126,6 @@ class Live:
                 cut.add(self.names.number(rule["source_vm"]))
             elif rule["action"] == "deny" and str(rule["source_ip"]).endswith(("/32", "/128")):
                 cut.add(address_halves(str(rule["source_ip"]).split("/")[0]))
-        now = time.time()
         for subject in self._advisor.set_in_force(cut):
             if isinstance(subject, int):
                 self._core.forget(subject, now)

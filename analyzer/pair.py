@@ -13,6 +13,9 @@ from analyzer.keytable import KeyTable, mix
 
 IDLE_SECONDS = 120.0
 """After this silence the same 5-tuple is a new flow."""
+REOPEN_SECONDS = 1.0
+"""A SYN so long after the last packet is a new connection on the same ports. (A VFN reports a lasting flow under the
+time of its first packet, so what goes on never looks like that.)"""
 ANSWER_SECONDS = 3.0
 """A TCP connection without any answer for so long has failed: telemetry of the answer may be two seconds late."""
 SILENT_SECONDS = 6.0
@@ -34,11 +37,12 @@ class FlowTable:
     def __init__(self, memory: int, salt: int) -> None:
         self._memory = memory
         self._salt = salt
-        self._table = KeyTable(2 * memory)
+        self._table = KeyTable(memory)
         self._rows = np.zeros(self._table.size, FLOW)
         self._live = np.zeros(self._table.size, bool)
         self._swapped = np.zeros(self._table.size, bool)
         self._unanswered = np.empty(0, np.int64)
+        self._open = np.empty(0, np.int64)
         self._finished = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -56,7 +60,7 @@ class FlowTable:
         late = open_ & (rows["start"] < now - ANSWER_SECONDS)
         failed = self._unanswered[late]
         self._unanswered = self._unanswered[open_ & ~late]
-        self._rows["state"][failed] |= FlowState.FAILED
+        self._rows["state"][failed] |= np.uint8(FlowState.FAILED)
         events = self._rows[failed]
         for name in ("src_pkts", "dst_pkts", "src_bytes", "dst_bytes"):
             events[name] = 0
@@ -65,11 +69,10 @@ class FlowTable:
 
     def finish(self, now: float) -> FlowBatch:
         """Flows with totals that fell silent `SILENT_SECONDS` ago, each once; marks them FINAL."""
-        silent = self._live & (self._rows["end"] < now - SILENT_SECONDS) & (self._rows["state"] & FlowState.FINAL == 0)
-        slots = np.flatnonzero(silent)
-        self._rows["state"][slots] |= FlowState.FINAL
-        self._finished = slots
-        return FlowBatch(self._rows[slots])
+        silent = self._rows["end"][self._open] < now - SILENT_SECONDS
+        self._finished, self._open = self._open[silent], self._open[~silent]
+        self._rows["state"][self._finished] |= np.uint8(FlowState.FINAL)
+        return FlowBatch(self._rows[self._finished])
 
     def set_risk(self, risk: F8) -> None:
         """Risk of each of the flows that `finish` gave last."""
@@ -96,7 +99,9 @@ class FlowTable:
         self._make_room(len(unique))
         slots, new = self._table.insert(unique)
         self._live[slots] = True
-        fresh = new | (sums.first - self._rows["end"][slots] > IDLE_SECONDS)
+        pause = sums.first - self._rows["end"][slots]
+        asks = (sides["proto"][first] == TCP) & ((sums.flags[:, 0] | sums.flags[:, 1]) & SYN != 0)
+        fresh = new | (asks & (pause > REOPEN_SECONDS)) | (pause > IDLE_SECONDS)
         self._swapped[slots[fresh]] = sums.upper_initiates(sides[first])[fresh]
         events = sums.events(sides, first, self._swapped[slots])
         self._merge(slots, fresh, events)
@@ -112,6 +117,8 @@ class FlowTable:
         rows["end"] = np.maximum(rows["end"], events["end"])
         rows["start"] = np.minimum(rows["start"], events["start"])
         known = np.where(fresh, 0, rows["state"]).astype(np.uint8)
+        begun = fresh | (rows["state"] & FlowState.FINAL != 0)
+        self._open = np.concatenate([self._open, slots[begun]])
         sent = rows["src_pkts"] > 0
         named = sent & (events["src_pkts"] > 0)  # the port of the initiator is known now
         for name in ("src_vm", "vfn", "port"):
@@ -133,12 +140,14 @@ class FlowTable:
         slots = np.flatnonzero(self._live)
         keep = max(0, self._memory - max(count, self._memory // 4))
         kept = slots[np.argsort(self._rows["end"][slots], kind="stable")[len(slots) - min(keep, len(slots)) :]]
-        rows, swapped, waiting = self._rows[kept], self._swapped[kept], np.isin(kept, self._unanswered)
+        rows, swapped = self._rows[kept], self._swapped[kept]
+        waiting, unfinished = np.isin(kept, self._unanswered), np.isin(kept, self._open)
         moved = self._table.rebuild(kept)
         self._live[:] = False
         self._live[moved] = True
         self._rows[moved], self._swapped[moved] = rows, swapped
-        self._unanswered = moved[waiting]
+        self._unanswered, self._open = moved[waiting], moved[unfinished]
+        self._finished = np.empty(0, np.int64)
 
 
 def _from_upper_end(sides: Array) -> Bool:

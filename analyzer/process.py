@@ -143,7 +143,7 @@ class Process:
                 self._send(self._live.outstanding())
                 continue
             try:
-                self._live.take_from_engine(message)
+                self._live.take_from_engine(message, time.time())
             except (KeyError, TypeError, ValueError, AttributeError):
                 log.exception("the engine sent a %s that is not understood: %s", message.kind, message.data)
 

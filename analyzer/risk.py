@@ -14,8 +14,8 @@ FLOOR_P = 1e-3
 """Tail probability that a behaviour stands for right at its floor ..."""
 STRENGTH_DECADES = 1 / np.log10(2)
 """... and it loses a decade with each doubling of the effect."""
-AGREE_P = 1e-3
-"""The learned baseline agrees that a window is abnormal from here on."""
+AGREE_P = 5e-3
+"""The learned baseline agrees that a window is abnormal from here on: less can hardly be told from a short learning."""
 UNUSUAL_P = 1e-5
 """The learned baseline alone makes a verdict (never a rule) from here on."""
 MOST_ALONE = 65.0

@@ -47,6 +47,6 @@ class Tail:
     def p(self, scores: F8) -> F8:
         """Tail probability of each score, in (0, 1]. Not a number counts as no evidence (1)."""
         scores = np.nan_to_num(scores, nan=0.0, posinf=1e12)
-        below = np.searchsorted(self.body, scores, side="right") / len(self.body) * BODY
+        below = np.searchsorted(self.body, scores, side="left") / len(self.body) * BODY
         beyond = (1 - BODY) * np.maximum(scores / self.start, 1.0) ** -self.alpha
         return np.asarray(np.where(scores > self.start, beyond, np.maximum(1 - below, 1 - BODY)))

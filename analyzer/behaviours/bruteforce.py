@@ -31,7 +31,7 @@ class BruteForce:
         flows, pairs = scene.now("admin_flows", seconds)[subject], scene.now("admin_pairs", seconds)[subject]
         usual = scene.usual("admin_flows", seconds)[subject]
         return (
-            f"brute force: {flows:.0f} connections to {pairs:.0f} admin service{'s' * (pairs != 1)} in "
+            f"brute force: {flows:.0f} connections to {pairs:.0f} admin service{'' if pairs == 1 else 's'} in "
             f"{seconds_text(seconds)} (usual at most {usual:.0f})"
         )
 

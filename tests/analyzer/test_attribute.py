@@ -1,0 +1,83 @@
+"""Records count for the VM on the port where they came in."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address
+
+import numpy as np
+import pytest
+from support.telemetry import inventory, ports
+
+from analyzer.attribute import Attribution
+from analyzer.flows import NOBODY
+from analyzer.netflow import RECORD, Records
+
+NET = inventory()
+WEB1, DB1 = NET.vms["web1"], NET.vms["db1"]
+ADDRESS = {name: int(vm.addresses[0]) for name, vm in NET.vms.items()}
+
+
+@pytest.fixture
+def attribution() -> Attribution:
+    """All ports of all VFNs are known."""
+    made = Attribution(NET)
+    for name, vfn in NET.vfns.items():
+        assert made.set_ports(vfn.dpid, ports(NET, name))
+    return made
+
+
+Record = Callable[..., Records]
+
+
+def record(vfn: str, port: str, source: int, target: int, **more: int) -> Records:
+    """One record that came in at `port` (interface name) of `vfn`."""
+    raw = np.zeros(1, RECORD)
+    raw["input"], raw["src"], raw["dst"], raw["proto"], raw["packets"] = int(port.rsplit("eth", 1)[1]), source, target, 6, 1
+    for name, value in more.items():
+        raw[name] = value
+    number = np.array([NET.vfns[vfn].number], np.int32)
+    return Records(raw, number, np.array([10.0]), np.array([11.0]))
+
+
+def test_vm_is_the_one_on_the_port(attribution: Attribution) -> None:
+    """A record at web1's port with web1's address is web1's, towards the VM with the destination's address."""
+    got = attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"]))
+    side = got.sides[0]
+    assert (side["src_vm"], side["dst_vm"], bool(side["spoofed"])) == (WEB1.number, DB1.number, False)
+
+
+def test_transit_hops_are_dropped(attribution: Attribution) -> None:
+    """The same flow seen at a link port, or at a port nobody is on, is not counted again."""
+    for vfn, port in (("core", "core-eth1"), (DB1.vfn, f"{DB1.vfn}-eth1"), ("core", "core-eth99")):
+        got = attribution.attribute(record(vfn, port, ADDRESS["web1"], ADDRESS["db1"]))
+        assert (len(got.sides), got.transit) == (0, 1)
+
+
+def test_forged_source_counts_against_the_port(attribution: Attribution) -> None:
+    """web1 claims to be db1, or a stranger: web1 is marked, and db1 is not even mentioned as a source."""
+    for claimed in (ADDRESS["db1"], int(IPv4Address("203.0.113.9"))):
+        side = attribution.attribute(record(WEB1.vfn, WEB1.port, claimed, ADDRESS["app1"])).sides[0]
+        assert (side["src_vm"], bool(side["spoofed"])) == (WEB1.number, True)
+
+
+def test_asking_for_an_address_is_no_forgery(attribution: Attribution) -> None:
+    """DHCP from 0.0.0.0 port 68 is what a VM without an address does."""
+    got = attribution.attribute(record(WEB1.vfn, WEB1.port, 0, 2**32 - 1, proto=17, src_port=68, dst_port=67))
+    assert (bool(got.sides[0]["spoofed"]), got.sides[0]["dst_vm"]) == (False, NOBODY)
+
+
+def test_outside_cannot_put_on_a_vms_address(attribution: Attribution) -> None:
+    """What comes from outside under a VM's address counts for nobody; under its own it is the outside's."""
+    forged = attribution.attribute(record("core", "core-eth5", ADDRESS["db1"], ADDRESS["web1"]))
+    assert (len(forged.sides), forged.forged_outside) == (0, 1)
+    honest = attribution.attribute(record("core", "core-eth5", int(IPv4Address("203.0.113.66")), ADDRESS["web1"]))
+    assert (honest.sides[0]["src_vm"], bool(honest.sides[0]["spoofed"])) == (0, False)
+
+
+def test_ports_may_change(attribution: Attribution) -> None:
+    """After a port change the old OpenFlow port is nobody's; an unknown VFN is refused."""
+    vfn = NET.vfns[WEB1.vfn]
+    assert attribution.set_ports(vfn.dpid, {WEB1.port: 77})
+    assert not attribution.set_ports(0xDEAD, {})
+    assert len(attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"])).sides) == 0
+    moved = record(WEB1.vfn, "moved-eth77", ADDRESS["web1"], ADDRESS["db1"])
+    assert attribution.attribute(moved).sides["src_vm"].tolist() == [WEB1.number]

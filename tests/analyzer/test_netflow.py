@@ -1,0 +1,115 @@
+"""NetFlow v5: decoding, rubbish, sequence, clock, and the real UDP collector."""
+
+import socket
+import struct
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.netflow import HEADER, RECORD, Collector, Sequences, decode
+from runtime.errors import SettingsError
+
+
+def datagram(records: int = 1, sequence: int = 0, uptime: int = 10_000, engine: int = 0x0103, **record: int) -> bytes:
+    """A datagram sent at epoch second 1000.5."""
+    header = np.zeros(1, HEADER)
+    header["version"], header["count"], header["uptime"], header["seconds"] = 5, records, uptime, 1000
+    header["nanoseconds"], header["sequence"], header["engine"] = 500_000_000, sequence, engine
+    body = np.zeros(records, RECORD)
+    for name, value in record.items():
+        body[name] = value
+    return header.tobytes() + body.tobytes()
+
+
+def test_fields_are_read_in_network_order() -> None:
+    """Header and records mean what the format says; engine type and id are the VFN's number."""
+    got = decode([datagram(2, src=0x0A000001, dst_port=443, packets=7, bytes=900, first=9000, last=9500, flags=18)])
+    assert got.rubbish == 0
+    assert got.records.vfn.tolist() == [0x103, 0x103]
+    assert got.records.raw["src"].tolist() == [0x0A000001] * 2
+    assert got.records.raw["dst_port"].tolist() == [443] * 2
+    assert got.records.raw["packets"].tolist() == [7, 7]
+    assert got.records.first.tolist() == [999.5, 999.5]
+    assert got.records.last.tolist() == [1000.0, 1000.0]
+
+
+def test_uptime_may_wrap_between_first_packet_and_export() -> None:
+    """A record from before the wrap of the 32-bit uptime keeps its true age."""
+    got = decode([datagram(uptime=500, first=2**32 - 500, last=400)])
+    assert got.records.first.tolist() == [999.5]
+    assert got.records.last.tolist() == [1000.4]
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"",
+        b"\x00\x05",
+        datagram()[:-1],
+        datagram() + b"\x00",
+        datagram(2)[:-48],
+        struct.pack("!HH", 9, 1) + datagram()[4:],
+        struct.pack("!HH", 5, 0) + datagram()[4:24],
+        struct.pack("!HH", 5, 31) + bytes(20 + 31 * 48),
+        datagram()[:12] + struct.pack("!I", 2**32 - 1) + datagram()[16:],
+    ],
+)
+def test_rubbish_is_counted_and_harms_no_other(rubbish: bytes) -> None:
+    """A datagram that is no NetFlow v5 is left out with a reason; its neighbours are read."""
+    got = decode([datagram(src=1), rubbish, datagram(src=2)])
+    assert got.rubbish == 1
+    assert got.complaint
+    assert got.records.raw["src"].tolist() == [1, 2]
+
+
+@given(st.lists(st.binary(max_size=200) | st.binary(min_size=68, max_size=68).map(lambda b: b"\0\5\0\1" + b), max_size=8))
+def test_no_bytes_upset_the_decoder(datagrams: list[bytes]) -> None:
+    """Whatever comes in, every datagram is either decoded or counted as rubbish, and times are numbers."""
+    got = decode(datagrams)
+    assert len(got.headers) + got.rubbish == len(datagrams)
+    assert len(got.records) == got.headers["count"].sum()
+    assert np.isfinite(got.records.first).all()
+
+
+def test_gaps_are_loss_and_restarts_are_not() -> None:
+    """The sequence is that of the last record; what is missing in between is counted for its VFN."""
+    sequences = Sequences()
+    sent = [datagram(3, 2), datagram(2, 4), datagram(4, 18), datagram(1, 0), datagram(1, 1), datagram(5, 9, engine=7)]
+    sequences.count(decode(sent).headers)
+    assert sequences.lost == {0x103: 10}
+
+
+def test_collector_reads_a_real_socket() -> None:
+    """Datagrams sent over UDP come out in order with rubbish counted, and an empty socket gives nothing."""
+    collector = Collector("127.0.0.1", _free_port())
+    try:
+        assert len(collector.drain()) == 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for data in (datagram(30, 29), b"noise", datagram(2, 31)):
+                out.sendto(data, collector.sock.getsockname())
+        deadline, got = time.monotonic() + 5, 0
+        while collector.datagrams < 3 and time.monotonic() < deadline:
+            got += len(collector.drain())
+        assert (got, collector.records, collector.rubbish, collector.sequences.lost) == (32, 32, 1, {})
+    finally:
+        collector.close()
+
+
+def test_taken_port_is_said_clearly() -> None:
+    """Two collectors at one port: the second names address, port and setting."""
+    first = Collector("127.0.0.1", _free_port())
+    try:
+        port = first.sock.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"netflow.port: cannot collect NetFlow at 127.0.0.1:{port}/udp"):
+            Collector("127.0.0.1", port)
+    finally:
+        first.close()
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
