@@ -1,0 +1,163 @@
+"""The audit log: rows chained by SHA-256, so that none can be changed, taken out or moved unseen.
+
+A row's hash is that of the JSON array ``[prev, seq, ts, actor, kind, body]`` where `prev` is the hash of the row
+before (64 zeros at the start) and `body` the row's canonical JSON text. What no chain can show by itself is that rows
+are missing at its end, or that all of it was written anew: for that, note `head` of `verify` elsewhere now and then.
+
+Everything here reads the database file by itself, without the engine, which may go on writing meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runtime.errors import AuditError
+
+GENESIS = "0" * 64
+_BEFORE_ALL = -(1 << 63)
+_COLUMNS = "seq, ts, actor, kind, body, prev, hash"
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One row as it stands in the file."""
+
+    seq: int
+    """1.. without gaps."""
+    ts: float
+    """Epoch seconds."""
+    actor: str
+    """`engine`, `analyzer`, or the name of a token."""
+    kind: str
+    body: Mapping[str, Any]
+    prev: str
+    hash: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify` found."""
+
+    count: int
+    """Rows that are proven."""
+    head: str
+    """Hash of the last of them."""
+    error: str | None = None
+    """What is wrong with the first bad row, with its `seq`; None: nothing."""
+
+    @property
+    def ok(self) -> bool:
+        """Is the whole chain whole?"""
+        return self.error is None
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, ASCII.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(prev: str, seq: int, ts: float, actor: str, kind: str, body: str) -> str:
+    """Hash of a row; `body` is its canonical JSON text."""
+    return hashlib.sha256(canonical([prev, seq, ts, actor, kind, body]).encode()).hexdigest()
+
+
+def verify(path: Path) -> VerifyResult:
+    """Prove the chain from its first row, in one consistent view of the file.
+
+    Raises:
+        AuditError: the file is not there or is no audit database.
+    """
+    head, count = GENESIS, 0
+    with closing(_open(path)) as connection:
+        try:
+            for row in _rows(connection, _BEFORE_ALL):
+                wrong = _fault(row, head, count + 1)
+                if wrong is not None:
+                    return VerifyResult(count, head, wrong)
+                head, count = row[6], count + 1
+        except (sqlite3.DatabaseError, UnicodeError) as error:
+            return VerifyResult(count, head, f"row {count + 1} cannot be read: {error}")
+    return VerifyResult(count, head)
+
+
+def list(path: Path, after: int = 0, limit: int = 100, kind: str | None = None) -> tuple[AuditRow, ...]:  # noqa: A001 - `audit.list` is the command's name
+    """Up to `limit` rows with `seq` beyond `after`, oldest first, of one kind if given.
+
+    Raises:
+        AuditError: the file cannot be read.
+    """
+    with closing(_open(path)) as connection:
+        return read_rows(connection, path, after, limit, kind)
+
+
+def read_rows(
+    connection: sqlite3.Connection, path: Path, after: int, limit: int, kind: str | None
+) -> tuple[AuditRow, ...]:
+    """As `list`, over an open connection."""
+    try:
+        found = [_parsed(row) for row in _rows(connection, after, kind, limit)]
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise AuditError(f"a row cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
+    return tuple(found)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """Open for reading only. A file that no writer has open and that lies where nothing may be written is frozen."""
+    if not path.is_file():
+        raise AuditError("there is no audit database", file=path, remedy="check `state_dir` in the settings")
+    uri = path.resolve().as_uri()
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        if "immutable" in mode and path.with_name(path.name + "-wal").exists():
+            break
+        connection = sqlite3.connect(f"{uri}?{mode}", uri=True)
+        try:
+            connection.execute("SELECT 1 FROM audit LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            failure = error
+        else:
+            return connection
+    raise AuditError(f"not a readable audit database: {failure}", file=path, remedy="restore it from a copy")
+
+
+def _rows(
+    connection: sqlite3.Connection, after: int, kind: str | None = None, limit: int = -1
+) -> Iterator[tuple[Any, ...]]:
+    where, values = ("AND kind = ?", [kind]) if kind is not None else ("", [])
+    query = f"SELECT {_COLUMNS} FROM audit WHERE seq > ? {where} ORDER BY seq LIMIT ?"  # noqa: S608 - no input in it
+    # Start at the table's rows, not at an index: both would have to be altered alike to hide a change.
+    return iter(connection.execute(query, [after, *values, limit]))
+
+
+def _parsed(row: tuple[Any, ...]) -> AuditRow:
+    seq, ts, actor, kind, body, prev, own = row
+    return AuditRow(seq, ts, actor, kind, json.loads(body), prev, own)
+
+
+def _fault(row: tuple[Any, ...], head: str, expected: int) -> str | None:
+    """What is wrong with a row that should be the next after `head`."""
+    seq, ts, actor, kind, body, prev, own = row
+    if not isinstance(seq, int) or not isinstance(ts, float) or not all(isinstance(text, str) for text in row[2:]):
+        return f"row {seq} has a value of the wrong type"
+    if seq != expected:
+        return f"row {expected} is missing, {seq} follows {expected - 1}"
+    if prev != head:
+        return f"row {seq} does not continue row {seq - 1}"
+    if own != digest(prev, seq, ts, actor, kind, body):
+        return f"row {seq} was altered"
+    return None

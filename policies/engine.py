@@ -1,0 +1,325 @@
+"""The segmentation engine: events in, messages out. No sockets, no threads, no clock of its own.
+
+What comes from control are VFNs and requests of people, from the analyzer detections and proposals. Each is judged by
+the book (`policies.book`), put on record there, and carried out by the enforcer (`policies.enforcer`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from policies.admission import Admitted, Refused
+from policies.book import ENGINE, Book
+from policies.codec import SwitchCodec
+from policies.detections import Detection, Detections
+from policies.enforcer import Enforcer, News, Outcome, UrgentDone
+from policies.lifecycle import RuleRecord
+from policies.reconcile import REFUSED, Apply, Done, Drift, Failed, Phase, Synced
+from policies.requests import ProposeParams
+from policies.rules import Action, SegmentationRule
+from policies.store import Store
+from policies.translate import ANALYZER
+from runtime.channel import Message
+from runtime.errors import TransientError
+from runtime.settings import EngineSettings
+from topology.model import Inventory
+
+LOG = logging.getLogger("dynseg.engine")
+
+_SHOWN = 5
+"""Entries that a drift record describes one by one."""
+_TABLE_FULL = (5, 1)
+"""OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL (OpenFlow 1.3, 7.4.4)."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Two clocks."""
+
+    wall: Callable[[], float]
+    """Epoch seconds, for people and for the life of rules."""
+    steady: Callable[[], float]
+    """Seconds that never go back, for waiting."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message and who gets it."""
+
+    to: str
+    """`control` or `analyzer`."""
+    message: Message
+
+
+class Engine:
+    """All of the engine's state. Every method returns what has to be sent because of it."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        codec: SwitchCodec,
+        store: Store,
+        settings: EngineSettings,
+        *,
+        reconcile_seconds: float,
+        clock: Clock,
+    ) -> None:
+        self.inventory = inventory
+        self.store = store
+        self.clock = clock
+        self.started = clock.wall()
+        self._settings = settings
+        self._detections = Detections()
+        self._proposals: dict[str, int] = {}
+        self._applies: dict[str, Apply] = {}
+        self.enforcer = Enforcer(inventory, codec, reconcile_seconds)
+        self.book = Book(store, inventory, settings, clock.wall())
+        self.enforcer.set_rules(self.book.in_force(), clock.steady())
+        self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
+
+    def stop(self) -> None:
+        """Put the end on record."""
+        self._record_detections(self._detections.due(self.clock.wall(), all_of_them=True))
+        self.book.note(ENGINE, "stopped", self.clock.wall(), {"pid": os.getpid()})
+
+    def from_control(self, message: Message) -> list[Outgoing]:
+        """A message about a VFN. Calls of people are not handled here (`policies.service`)."""
+        vfn = self.inventory.vfn_by_dpid.get(message.data["dpid"])
+        if vfn is None:
+            LOG.warning("%s of datapath %#x, which the inventory does not have", message.kind, message.data["dpid"])
+            return []
+        return self._finish(self._vfn_event(vfn.name, message))
+
+    def _vfn_event(self, vfn: str, message: Message) -> Outcome:
+        data, now = message.data, self.clock.steady()
+        match message.kind:
+            case "vfn_up":
+                LOG.info("VFN %s is up", vfn)
+                return self.enforcer.up(vfn, data["ports"], now)
+            case "vfn_ports":
+                return self.enforcer.ports(vfn, data["ports"], now)
+            case "vfn_down":
+                LOG.warning("VFN %s is gone; it goes on with what it holds", vfn)
+                return self.enforcer.down(vfn, now)
+            case "installed":
+                try:
+                    return self.enforcer.installed(vfn, data["request"], message.body, data["last"], now)
+                except TransientError as error:
+                    # The reading stays unanswered, so it is tried again when patience with it ends.
+                    LOG.warning("what VFN %s says it holds cannot be read: %s", vfn, error)
+                    return Outcome()
+            case "applied":
+                return self.enforcer.applied(vfn, data["request"], data["seconds"], data["errors"], now)
+        LOG.warning("control sent %r, which the engine does not know", message.kind)
+        return Outcome()
+
+    def control_gone(self) -> list[Outgoing]:
+        """Control is gone, and all VFNs with it; they go on by themselves."""
+        return self._finish(self.enforcer.all_down(self.clock.steady()))
+
+    def analyzer_here(self) -> list[Outgoing]:
+        """The analyzer has connected: it is told what is in force and what counters mean."""
+        connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
+        cookies = [Outgoing("analyzer", self.enforcer.cookies(vfn)) for vfn in connected]
+        return [Outgoing("analyzer", self._rules_message()), *cookies]
+
+    def from_analyzer(self, message: Message) -> list[Outgoing]:
+        """A detection or a proposal."""
+        try:
+            match message.kind:
+                case "detection":
+                    detection = Detection.model_validate(message.data)
+                    self._record_detections(self._detections.take(detection, self.clock.wall()))
+                    return []
+                case "propose":
+                    return self._proposed(ProposeParams.model_validate(message.data))
+        except ValidationError as error:
+            LOG.warning("the analyzer sent a %s that is wrong: %s", message.kind, error.errors()[0])
+            return []
+        LOG.warning("the analyzer sent %r, which the engine does not know", message.kind)
+        return []
+
+    def timer(self) -> list[Outgoing]:
+        """Time has passed."""
+        wall, steady = self.clock.wall(), self.clock.steady()
+        self._record_detections(self._detections.due(wall))
+        changed = self.book.expire(wall)
+        changed = self.book.retry(wall) or changed
+        outgoing = self._rules_changed() if changed else []
+        return [*outgoing, *self._finish(self.enforcer.timer(steady))]
+
+    def patience(self) -> float | None:
+        """Seconds until `timer` will next have something to do."""
+        steady = self.enforcer.next_time()
+        walls = [time for time in (self.book.next_time(), self._detections.next_time()) if time is not None]
+        waits = [time - self.clock.wall() for time in walls]
+        waits += [] if steady is None else [steady - self.clock.steady()]
+        return max(0.0, min(waits)) if waits else None
+
+    def propose(self, rule: SegmentationRule) -> tuple[Admitted | Refused, list[Outgoing]]:
+        """Judge a rule and carry it out; drops are sent at once, ahead of everything else."""
+        decision = self.book.judge(rule, self.clock.wall())
+        if isinstance(decision, Refused):
+            LOG.warning("rule of %s refused: %s", rule.issuer, decision.reason)
+            return decision, []
+        LOG.info("rule %s of %s: %s %s", rule.id, rule.issuer, rule.action, rule.source_vm or rule.source_ip)
+        changed = self._rules_changed(urgent=None if rule.action is Action.ALLOW else rule.id)
+        return decision, changed
+
+    def release(self, identity: str, actor: str, reason: str) -> tuple[RuleRecord, list[Outgoing]]:
+        """End a rule.
+
+        Raises:
+            PolicyError: it has ended already.
+            KeyError: there is no such rule.
+        """
+        record = self.book.release(identity, actor, reason, self.clock.wall())
+        LOG.info("rule %s released by %s", identity, actor)
+        return record, self._rules_changed()
+
+    def _proposed(self, proposal: ProposeParams) -> list[Outgoing]:
+        now = self.clock.wall()
+        rule = SegmentationRule(
+            new_rule_id(),
+            Action(proposal.action),
+            ANALYZER,
+            now,
+            segment=proposal.segment,
+            source_vm=proposal.source_vm,
+            scope=proposal.scope,
+            source_ip=proposal.source_ip,
+            risk=proposal.risk,
+            reasons=proposal.reasons,
+            evidence_time=proposal.evidence_time,
+            expires=now + self._settings.isolation_seconds,
+        )
+        decision, outgoing = self.propose(rule)
+        if isinstance(decision, Refused):
+            return [self._decided(rule.id, proposal.proposal, "refused", decision.reason)]
+        self._proposals[rule.id] = proposal.proposal
+        return [*outgoing, self._decided(rule.id, proposal.proposal, "installing", "")]
+
+    def _rules_changed(self, urgent: str | None = None) -> list[Outgoing]:
+        """Bring the switches to what the book says now, and tell the analyzer."""
+        outcome = self.enforcer.set_rules(self.book.in_force(), self.clock.steady())
+        if urgent is not None:
+            first = self.enforcer.send_urgent(urgent)
+            first.add(outcome)
+            outcome = first
+        self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
+        return [*self._finish(outcome), Outgoing("analyzer", self._rules_message())]
+
+    def _finish(self, outcome: Outcome) -> list[Outgoing]:
+        """Messages of an outcome, and of everything that its news lead to."""
+        outgoing = [Outgoing("control", message) for message in outcome.control]
+        outgoing += [Outgoing("analyzer", self.enforcer.cookies(vfn)) for vfn in sorted(outcome.renamed)]
+        for news in outcome.news:
+            outgoing += self._news(news)
+        return outgoing
+
+    def _news(self, news: News) -> list[Outgoing]:
+        vfn, now = news.vfn, self.clock.wall()
+        match news.what:
+            case Apply() as apply:
+                self._applies[vfn] = apply
+            case Done(seconds):
+                self._bundle_done(vfn, seconds, now)
+            case UrgentDone() as done:
+                self._urgent_done(vfn, done, now)
+            case Synced():
+                for record in self.book.confirm(self.enforcer.states, now):
+                    LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
+            case Drift() as drift:
+                LOG.warning("VFN %s: %d entries lost, %d strange ones", vfn, len(drift.lost), len(drift.strange))
+                self.book.note(ENGINE, "drift", now, {"vfn": vfn, **_drift_told(drift)})
+            case Failed() as failed:
+                return self._failed(vfn, failed, now)
+        return []
+
+    def _bundle_done(self, vfn: str, seconds: float, now: float) -> None:
+        apply = self._applies.pop(vfn)
+        rules = sorted({rule for entry in apply.add for rule in entry.rules})
+        counts = {"added": len(apply.add), "deleted": len(apply.delete)}
+        body = {"vfn": vfn, "rules": rules, "urgent": False, **counts, "barrier_seconds": round(seconds, 6)}
+        self.book.installed(rules, now, body)
+
+    def _urgent_done(self, vfn: str, done: UrgentDone, now: float) -> None:
+        body: dict[str, Any] = {"vfn": vfn, "rules": [done.rule], "urgent": True}
+        if done.errors:
+            # Not the last word: the whole bundle follows, and its answer decides about the rule.
+            self.book.note(ENGINE, "failed", now, {**body, "reason": _in_words(done.errors), "errors": [*done.errors]})
+            return
+        record = self.book.records.get(done.rule)
+        seconds = {} if record is None else {"seconds": round(now - record.rule.created, 6)}
+        self.book.installed([done.rule], now, {**body, **seconds, "barrier_seconds": round(done.seconds, 6)})
+
+    def _failed(self, vfn: str, failed: Failed, now: float) -> list[Outgoing]:
+        reason = failed.reason + (f": {_in_words(failed.errors)}" if failed.errors else "")
+        LOG.error("VFN %s: %s", vfn, reason)
+        state = self.enforcer.states[vfn]
+        suspects: frozenset[str] = frozenset()
+        if failed.reason == REFUSED:
+            suspects = self.enforcer.suspects(vfn, failed.errors) or state.rules - (
+                state.confirmed_rules or frozenset()
+            )
+        body = {"vfn": vfn, "reason": reason, "errors": [*failed.errors], "urgent": False}
+        changed = self.book.failed(sorted(suspects), f"VFN {vfn}: {reason}", now, body)
+        told = [
+            self._decided(record.rule.id, self._proposals[record.rule.id], record.state, record.detail)
+            for record in changed
+            if record.rule.id in self._proposals
+        ]
+        return [*self._rules_changed(), *told] if changed else []
+
+    def _record_detections(self, bodies: list[dict[str, Any]]) -> None:
+        for body in bodies:
+            self.book.note(ANALYZER, "detection", self.clock.wall(), body)
+
+    def _decided(self, rule: str, proposal: int, state: str, reason: str) -> Outgoing:
+        data = {"rule": rule, "proposal": proposal, "state": state, "reason": reason}
+        return Outgoing("analyzer", Message("decided", data))
+
+    def _rules_message(self) -> Message:
+        rules = [
+            {
+                "id": rule.id,
+                "action": rule.action,
+                "source_vm": rule.source_vm,
+                "source_ip": None if rule.source_ip is None else str(rule.source_ip),
+            }
+            for rule in self.book.live()
+        ]
+        return Message("rules", {"rules": rules})
+
+    def counts(self) -> Mapping[str, int]:
+        """How many rules are in which state, of those that are not over."""
+        return Counter(record.state.value for record in self.book.records.values() if not record.over)
+
+
+def new_rule_id() -> str:
+    """12 lower-case hex digits."""
+    return secrets.token_hex(6)
+
+
+def _in_words(errors: Any) -> str:
+    """OpenFlow errors in words, each once."""
+    words = {
+        "table full" if (e["type"], e["code"]) == _TABLE_FULL else f"error type {e['type']} code {e['code']}"
+        for e in errors
+    }
+    return ", ".join(sorted(words))
+
+
+def _drift_told(drift: Drift) -> dict[str, Any]:
+    lost = [{"table": e.table, "priority": e.priority, "rules": list(e.rules)} for e in drift.lost[:_SHOWN]]
+    strange = [{"table": e.table, "priority": e.priority, "cookie": f"{e.cookie:#x}"} for e in drift.strange[:_SHOWN]]
+    counts = {"lost": len(drift.lost), "strange": len(drift.strange)}
+    return {**counts, "lost_entries": lost, "strange_entries": strange}

@@ -1,0 +1,160 @@
+"""The engine as a process: a socket, a loop, signals. Everything else is `policies.engine`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+
+from policies.codec import SwitchCodec
+from policies.engine import Clock, Engine, Outgoing
+from policies.service import Service
+from policies.store import Store
+from runtime.channel import Event, Message, Peer, Server
+from runtime.errors import ChannelError, DynsegError
+from runtime.log import configure
+from runtime.settings import Settings
+from topology import inventory
+
+LOG = logging.getLogger("dynseg.engine")
+
+ORPHAN_SECONDS = 30.0
+"""Without control for so long, the engine ends; the switches go on by themselves."""
+_LONGEST_WAIT = 1.0
+_ROLES = ("control", "analyzer")
+
+
+def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None = None) -> int:
+    """Run the engine until it is told to end; returns the exit status.
+
+    Args:
+        stop: asked at least every second whether to end; None: SIGTERM and SIGINT say so.
+    """
+    configure("engine", settings.log_level)
+    try:
+        known = inventory.load(settings.inventory)
+        with closing(Store(settings.database)) as store, closing(Server(settings.engine_socket)) as server:
+            clock = Clock(time.time, time.monotonic)
+            engine = Engine(
+                known,
+                codec,
+                store,
+                settings.engine,
+                reconcile_seconds=settings.openflow.reconcile_seconds,
+                clock=clock,
+            )
+            LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
+            if stop is not None:
+                _Loop(engine, server).run(stop)
+            else:
+                with _signals(server) as signalled:
+                    _Loop(engine, server).run(signalled)
+            engine.stop()
+    except DynsegError as error:
+        LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
+        return 1
+    return 0
+
+
+class _Loop:
+    """Who is connected, and messages in and out."""
+
+    def __init__(self, engine: Engine, server: Server) -> None:
+        self._engine = engine
+        self._service = Service(engine)
+        self._server = server
+        self._peers: dict[str, Peer] = {}
+        self._alone_since: float | None = time.monotonic()
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until `stop`, or until nobody has been there for `ORPHAN_SECONDS`."""
+        while not stop():
+            patience = self._engine.patience()
+            wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
+            for event in self._server.poll(wait):
+                self._take(event)
+            self._send(self._engine.timer())
+            if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
+                LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
+                return
+
+    def _take(self, event: Event) -> None:
+        peer, message = event.peer, event.message
+        if peer is None:
+            return  # a signal; `stop` knows
+        role = next((role for role, known in self._peers.items() if known is peer), None)
+        if message is None:
+            self._gone(peer, role)
+        elif message.kind == "hello":
+            self._hello(peer, message)
+        elif role is None:
+            LOG.warning("%s came from somebody who has not said hello: ignored", message.kind)
+        else:
+            self._handle(role, message)
+
+    def _handle(self, role: str, message: Message) -> None:
+        if role == "analyzer":
+            self._send(self._engine.from_analyzer(message))
+        elif message.kind == "call":
+            self._send(self._service.call(message))
+        else:
+            self._send(self._engine.from_control(message))
+
+    def _hello(self, peer: Peer, message: Message) -> None:
+        role = message.data.get("role")
+        if role not in _ROLES:
+            LOG.warning("somebody who says to be %r: ignored", role)
+            return
+        LOG.info("%s is here as process %s", role, message.data.get("pid"))
+        known_before = role in self._peers
+        self._peers[role] = peer
+        if role == "analyzer":
+            self._send(self._engine.analyzer_here())
+            return
+        self._alone_since = None
+        if known_before:  # what the one before had under way will not be answered
+            self._send(self._engine.control_gone())
+
+    def _gone(self, peer: Peer, role: str | None) -> None:
+        if role is None:
+            return
+        LOG.warning("%s is gone%s", role, f": {peer.fault}" if peer.fault else "")
+        del self._peers[role]
+        if role == "control":
+            self._alone_since = time.monotonic()
+            self._send(self._engine.control_gone())
+
+    def _send(self, outgoing: list[Outgoing]) -> None:
+        for out in outgoing:
+            peer = self._peers.get(out.to)
+            if peer is None:
+                continue  # who is away is told everything when it comes back
+            try:
+                self._server.send(peer, out.message)
+            except ChannelError as error:
+                LOG.error("%s to %s was not sent: %s", out.message.kind, out.to, error)  # noqa: TRY400
+
+
+@contextmanager
+def _signals(server: Server) -> Iterator[Callable[[], bool]]:
+    """Whether SIGTERM or SIGINT has come; their coming ends a wait of the server at once."""
+    received: list[int] = []
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        before = {number: signal.signal(number, lambda n, _frame: received.append(n)) for number in _ENDING}
+        old = signal.set_wakeup_fd(writer.fileno())
+        server.watch(reader.fileno())
+        try:
+            yield lambda: bool(received)
+        finally:
+            signal.set_wakeup_fd(old)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_ENDING = (signal.SIGTERM, signal.SIGINT)

@@ -1,0 +1,174 @@
+"""What control asks on behalf of people: the parameters of each method, checked, and how its answer looks.
+
+Errors are `{"error", "remedy"}` with the HTTP status; nothing here decides about a rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from policies.admission import Ground, Refused
+from policies.lifecycle import RuleRecord
+from policies.rules import Network, Protocol, RuleState, Scope
+from topology.names import nearest
+
+Answer = tuple[int, Any]
+"""(HTTP status, JSON value)."""
+
+
+def _network(value: Any) -> Network:
+    try:
+        return ip_network(str(value))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no address or network: {error}") from None
+
+
+Name = Annotated[str, Field(min_length=1, max_length=64)]
+Net = Annotated[Network, BeforeValidator(_network)]
+Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)]
+Reason = Annotated[str, Field(max_length=500)]
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(_Params):
+    """No parameters."""
+
+
+class VmParams(_Params):
+    """A VM."""
+
+    name: Name
+
+
+class RuleParams(_Params):
+    """A rule."""
+
+    id: Name
+
+
+class RulesParams(_Params):
+    """Rules of a state, or all."""
+
+    state: RuleState | None = None
+
+
+class AuditParams(_Params):
+    """A part of the audit log."""
+
+    after: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    kind: Name | None = None
+
+
+class IsolateParams(_Params):
+    """Isolation of a VM by a person."""
+
+    name: Name
+    scope: Scope = Scope.ALL
+    seconds: Seconds | None = None
+    """How long; without it until released."""
+    reason: Reason = ""
+
+
+class CreateParams(_Params):
+    """A segmentation rule as a person writes it: the fields of its action, and how long and why."""
+
+    action: Literal["isolate", "allow", "deny"]
+    segment: Name | None = None
+    source_vm: Name | None = None
+    scope: Scope = Scope.ALL
+    source_ip: Net | None = None
+    destination_vm: Name | None = None
+    port: int | None = None
+    protocol: Protocol = Protocol.ANY
+    seconds: Seconds | None = None
+    reason: Reason = ""
+
+
+class ProposeParams(_Params):
+    """A segmentation rule as the analyzer proposes it."""
+
+    proposal: int
+    action: Literal["isolate", "allow", "deny"]
+    source_vm: Name | None = None
+    source_ip: Net | None = None
+    segment: Name | None = None
+    scope: Scope = Scope.ALL
+    risk: Annotated[float, Field(ge=0, le=100)]
+    reasons: tuple[str, ...] = ()
+    evidence_time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+Method = tuple[type[_Params], Callable[[Any, str], Answer]]
+
+
+def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], actor: str) -> Answer:
+    """Carry out a method after checking its parameters."""
+    if method not in methods:
+        return problem(404, f"the engine has no method {method!r}", nearest(method, methods))
+    model, function = methods[method]
+    try:
+        checked = model.model_validate(params)
+    except ValidationError as error:
+        return _explain(error, model)
+    return function(checked, actor)
+
+
+def problem(status: int, error: str, remedy: str, **more: Any) -> Answer:
+    """An answer that says what is wrong."""
+    return status, {"error": error, "remedy": remedy, **more}
+
+
+def refusal(refused: Refused) -> Answer:
+    """The answer to a rule that is refused: 400 for one that means nothing, else 409."""
+    status = 400 if refused.ground is Ground.MEANINGLESS else 409
+    more = {} if refused.live_rule is None else {"rule": refused.live_rule}
+    return problem(status, refused.reason, refused.remedy, ground=refused.ground, **more)
+
+
+def rule_json(record: RuleRecord) -> dict[str, Any]:
+    """A rule as REST shows it; times are epoch seconds."""
+    rule = record.rule
+    return {
+        "id": rule.id,
+        "action": rule.action,
+        "state": record.state,
+        "issuer": rule.issuer,
+        "segment": rule.segment,
+        "source_vm": rule.source_vm,
+        "scope": rule.scope if rule.source_vm else None,
+        "source_ip": None if rule.source_ip is None else str(rule.source_ip),
+        "destination_vm": rule.destination_vm,
+        "port": rule.port,
+        "protocol": rule.protocol if rule.destination_vm else None,
+        "risk": rule.risk,
+        "reasons": list(rule.reasons),
+        "vfns": list(record.vfns),
+        "detail": record.detail,
+        "created": rule.created,
+        "evidence_time": rule.evidence_time,
+        "installed_at": record.installed_at,
+        "enforced_at": record.enforced_at,
+        "expires": rule.expires,
+        "released_at": record.ended_at if record.state is RuleState.RELEASED else None,
+        "ended_at": record.ended_at,
+        "removed_at": record.removed_at,
+    }
+
+
+def _explain(error: ValidationError, model: type[_Params]) -> Answer:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return problem(400, f"{key}: unknown key", nearest(key, model.model_fields))
+    if first["type"] == "missing":
+        return problem(400, f"{key}: missing", f"give `{key}`")
+    message = first["msg"].removeprefix("Value error, ")
+    return problem(400, f"{key}: {message}", f"correct `{key}`")

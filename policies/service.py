@@ -1,0 +1,193 @@
+"""The methods that control may call for people: what each returns, and which rule each makes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from policies import requests
+from policies.admission import Refused
+from policies.engine import Engine, Outgoing, new_rule_id
+from policies.reconcile import Phase
+from policies.requests import Answer, problem, rule_json
+from policies.rules import Action, Scope, SegmentationRule
+from runtime.channel import Message
+from runtime.errors import PolicyError
+from topology.model import Vm
+from topology.names import nearest
+
+
+class Service:
+    """Answers calls. Rules that they make travel through the engine like any other."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._outgoing: list[Outgoing] = []
+        self._methods: Mapping[str, requests.Method] = {
+            "status": (requests.Nothing, self._status),
+            "vfns": (requests.Nothing, lambda _params, _actor: (200, self._vfns())),
+            "vms": (requests.Nothing, self._vms),
+            "vm": (requests.VmParams, self._vm),
+            "rules": (requests.RulesParams, self._rules),
+            "rule": (requests.RuleParams, self._rule),
+            "audit": (requests.AuditParams, self._audit),
+            "isolate": (requests.IsolateParams, self._isolate),
+            "create": (requests.CreateParams, self._create),
+            "release": (requests.RuleParams, self._release),
+        }
+
+    def call(self, message: Message) -> list[Outgoing]:
+        """Carry out a `call`; the first message is its `result`."""
+        data = message.data
+        self._outgoing = []
+        status, value = requests.call(self._methods, data["method"], data.get("params") or {}, data["actor"])
+        result = Message("result", {"request": data["request"], "status": status, "value": value})
+        # What cuts a VM off goes out first.
+        return [*self._outgoing, Outgoing("control", result)]
+
+    def _status(self, _params: requests.Nothing, _actor: str) -> Answer:
+        engine = self._engine
+        vfns = self._vfns()
+        return 200, {
+            "version": package_version(),
+            "pid": os.getpid(),
+            "started": engine.started,
+            "uptime": round(engine.clock.wall() - engine.started, 3),
+            "enforced": all(vfn["enforced"] for vfn in vfns),
+            "vfns": {vfn["name"]: vfn["enforced_ratio"] if vfn["connected"] else None for vfn in vfns},
+            "rules": engine.counts(),
+            "audit": {"count": engine.store.count, "head": engine.store.head},
+        }
+
+    def _vfns(self) -> list[dict[str, Any]]:
+        enforcer = self._engine.enforcer
+        return [
+            {
+                "name": vfn.name,
+                "dpid": vfn.dpid,
+                "bridge": vfn.bridge,
+                "connected": (state := enforcer.states[vfn.name]).phase is not Phase.AWAY,
+                "enforced": state.in_sync,
+                "enforced_ratio": round(state.enforced_ratio, 6),
+                "entries": len(state.desired),
+                "rules": sorted(state.rules),
+                "missing": list(enforcer.missing_ports(vfn.name)),
+            }
+            for vfn in self._engine.inventory.vfns.values()
+        ]
+
+    def _vms(self, _params: requests.Nothing, _actor: str) -> Answer:
+        return 200, [self._vm_json(vm) for vm in self._engine.inventory.vms.values()]
+
+    def _vm(self, params: requests.VmParams, _actor: str) -> Answer:
+        vms = self._engine.inventory.vms
+        if params.name not in vms:
+            return problem(404, f"no VM {params.name!r}", nearest(params.name, vms))
+        return 200, self._vm_json(vms[params.name])
+
+    def _vm_json(self, vm: Vm) -> dict[str, Any]:
+        rules = [rule for rule in self._engine.book.live() if vm.name in (rule.source_vm, rule.destination_vm)]
+        isolating = [rule.scope for rule in rules if rule.action is Action.ISOLATE]
+        return {
+            "name": vm.name,
+            "segment": vm.segment,
+            "vfn": vm.vfn,
+            "port": vm.port,
+            "mac": vm.mac,
+            "addresses": [str(address) for address in vm.addresses],
+            "protected": vm.protected,
+            "attached": vm.port not in self._engine.enforcer.missing_ports(vm.vfn),
+            "isolated": (Scope.ALL if Scope.ALL in isolating else isolating[0]) if isolating else None,
+            "rules": [rule.id for rule in rules],
+        }
+
+    def _rules(self, params: requests.RulesParams, _actor: str) -> Answer:
+        return 200, [rule_json(record) for record in self._engine.store.rules(params.state)]
+
+    def _rule(self, params: requests.RuleParams, _actor: str) -> Answer:
+        record = self._engine.store.rule(params.id)
+        if record is None:
+            return _no_rule(params.id)
+        changes = [
+            {"time": time, "state": state, "detail": detail}
+            for time, state, detail in self._engine.store.history(params.id)
+        ]
+        return 200, {**rule_json(record), "history": changes}
+
+    def _audit(self, params: requests.AuditParams, _actor: str) -> Answer:
+        rows = self._engine.store.audit(params.after, params.limit, params.kind)
+        return 200, [row.as_dict() for row in rows]
+
+    def _isolate(self, params: requests.IsolateParams, actor: str) -> Answer:
+        vms = self._engine.inventory.vms
+        if params.name not in vms:
+            return problem(404, f"no VM {params.name!r}", nearest(params.name, vms))
+        now = self._engine.clock.wall()
+        vm = vms[params.name]
+        return self._issue(
+            SegmentationRule(
+                new_rule_id(),
+                Action.ISOLATE,
+                actor,
+                now,
+                segment=vm.segment,
+                source_vm=vm.name,
+                scope=params.scope,
+                reasons=(params.reason,) if params.reason else (),
+                expires=None if params.seconds is None else now + params.seconds,
+            )
+        )
+
+    def _create(self, params: requests.CreateParams, actor: str) -> Answer:
+        now = self._engine.clock.wall()
+        return self._issue(
+            SegmentationRule(
+                new_rule_id(),
+                Action(params.action),
+                actor,
+                now,
+                segment=params.segment,
+                source_vm=params.source_vm,
+                scope=params.scope,
+                source_ip=params.source_ip,
+                destination_vm=params.destination_vm,
+                port=params.port,
+                protocol=params.protocol,
+                reasons=(params.reason,) if params.reason else (),
+                expires=None if params.seconds is None else now + params.seconds,
+            )
+        )
+
+    def _issue(self, rule: SegmentationRule) -> Answer:
+        decision, outgoing = self._engine.propose(rule)
+        self._outgoing += outgoing
+        if isinstance(decision, Refused):
+            return requests.refusal(decision)
+        return 201, rule_json(self._engine.book.records[rule.id])
+
+    def _release(self, params: requests.RuleParams, actor: str) -> Answer:
+        try:
+            record, outgoing = self._engine.release(params.id, actor, f"released by {actor}")
+        except KeyError:
+            return _no_rule(params.id)
+        except PolicyError as error:
+            return problem(409, error.message, error.remedy or "")
+        self._outgoing += outgoing
+        same = [
+            rule.id for rule in self._engine.book.live() if rule.source_vm and rule.source_vm == record.rule.source_vm
+        ]
+        return 200, {**rule_json(record), "still_in_force": same}
+
+
+def package_version() -> str:
+    """The version of the installed package."""
+    try:
+        return version("dynseg")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _no_rule(identity: str) -> Answer:
+    return problem(404, f"no rule {identity!r}", "list them with `dynseg rules`")

@@ -1,0 +1,211 @@
+"""The engine's memory: rules, their history and the audit log, in one SQLite file.
+
+What changes and the audit rows that tell of it are one transaction, on the disk before anything is done about it. The
+engine is the only writer. Other processes may read at any time (write-ahead log).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from policies import audit
+from policies.lifecycle import RuleRecord
+from policies.rules import Action, Protocol, RuleState, Scope, SegmentationRule
+from runtime.errors import AuditError
+
+_META = sa.MetaData()
+_RULES = sa.Table(
+    "rules",
+    _META,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False, index=True),
+    sa.Column("created", sa.Float, nullable=False, index=True),
+    sa.Column("removed_at", sa.Float),
+    sa.Column("record", sa.Text, nullable=False),
+)
+_HISTORY = sa.Table(
+    "rule_history",
+    _META,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False, index=True),
+    sa.Column("ts", sa.Float, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+_AUDIT = sa.Table(
+    "audit",
+    _META,
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("ts", sa.Float, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("prev", sa.Text, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),
+)
+_TRIGGERS = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS audit_no_{verb.lower()} BEFORE {verb} ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    for verb in ("UPDATE", "DELETE")
+)
+_PENDING = (*(state.value for state in RuleState if state.live), RuleState.FAILED.value)
+_ENDED = (RuleState.RELEASED.value, RuleState.EXPIRED.value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something to be put on record."""
+
+    ts: float
+    """Epoch seconds."""
+    actor: str
+    kind: str
+    body: Mapping[str, Any]
+
+
+class Store:
+    """The open database.
+
+    Raises:
+        AuditError: the file cannot be opened, or is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Only the owner may read who was isolated and why; the database's other files inherit the mode.
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.StaticPool)
+            sa.event.listen(self._engine, "connect", _configure)
+            # The driver would begin a transaction only at the first write; here each one is begun by `begin`.
+            sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            with self._engine.begin() as connection:
+                _META.create_all(connection)
+                for trigger in _TRIGGERS:
+                    connection.exec_driver_sql(trigger)
+                self.count, self.head = _head(connection)
+        except (OSError, sa.exc.DatabaseError) as error:
+            raise AuditError(f"cannot be opened: {_plain(error)}", file=path, remedy="check `state_dir`") from error
+
+    def close(self) -> None:
+        """Close the database; nothing is pending."""
+        self._engine.dispose()
+
+    def write(self, entries: Iterable[Entry], records: Iterable[RuleRecord] = ()) -> None:
+        """Put entries on record and rules into their new state, both or neither.
+
+        Raises:
+            AuditError: the disk does not take it; nothing of it is written.
+        """
+        count, head = self.count, self.head
+        try:
+            with self._engine.begin() as connection:
+                for record in records:
+                    _save(connection, record)
+                rows = []
+                for entry in entries:
+                    count += 1
+                    body = audit.canonical(entry.body)
+                    ts = float(entry.ts)
+                    own = audit.digest(head, count, ts, entry.actor, entry.kind, body)
+                    rows.append((count, ts, entry.actor, entry.kind, body, head, own))
+                    head = own
+                if rows:
+                    columns = ("seq", "ts", "actor", "kind", "body", "prev", "hash")
+                    connection.execute(_AUDIT.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+        except sa.exc.DatabaseError as error:
+            remedy = "free the disk, and let no other engine write to this file"
+            raise AuditError(f"cannot be written: {_plain(error)}", file=self.path, remedy=remedy) from error
+        self.count, self.head = count, head
+
+    def pending(self) -> tuple[RuleRecord, ...]:
+        """Rules that are not over, or not yet seen to be gone, oldest first."""
+        leaving = sa.and_(_RULES.c.state.in_(_ENDED), _RULES.c.removed_at.is_(None))
+        return self._records(sa.or_(_RULES.c.state.in_(_PENDING), leaving), None)
+
+    def rules(self, state: RuleState | None = None, limit: int = 1000) -> tuple[RuleRecord, ...]:
+        """The newest rules, newest first, of one state if given."""
+        return self._records(sa.true() if state is None else _RULES.c.state == state.value, limit)
+
+    def rule(self, identity: str) -> RuleRecord | None:
+        """The rule of an id."""
+        found = self._records(_RULES.c.id == identity, 1)
+        return found[0] if found else None
+
+    def history(self, identity: str) -> tuple[tuple[float, RuleState, str], ...]:
+        """(epoch seconds, state, detail) of each change of a rule, oldest first."""
+        query = sa.select(_HISTORY).where(_HISTORY.c.rule == identity).order_by(_HISTORY.c.number)
+        with self._engine.begin() as connection:
+            return tuple((row.ts, RuleState(row.state), row.detail) for row in connection.execute(query))
+
+    def audit(self, after: int = 0, limit: int = 100, kind: str | None = None) -> tuple[audit.AuditRow, ...]:
+        """Rows of the audit log, as `policies.audit.list`."""
+        return audit.list(self.path, after, limit, kind)
+
+    def _records(self, where: sa.ColumnElement[bool], limit: int | None) -> tuple[RuleRecord, ...]:
+        newest_first = limit is not None
+        order = (_RULES.c.created.desc(), _RULES.c.id.desc()) if newest_first else (_RULES.c.created, _RULES.c.id)
+        query = sa.select(_RULES.c.record).where(where).order_by(*order).limit(limit)
+        with self._engine.begin() as connection:
+            return tuple(record_of(json.loads(text)) for text in connection.execute(query).scalars())
+
+
+def _configure(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _plain(error: Exception) -> str:
+    """A database error without the statement and its values."""
+    return str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
+
+
+def _head(connection: sa.Connection) -> tuple[int, str]:
+    last = connection.execute(sa.select(_AUDIT.c.seq, _AUDIT.c.hash).order_by(_AUDIT.c.seq.desc()).limit(1)).first()
+    return (0, audit.GENESIS) if last is None else (last.seq, last.hash)
+
+
+def _save(connection: sa.Connection, record: RuleRecord) -> None:
+    rule = record.rule
+    before = connection.execute(sa.select(_RULES.c.state).where(_RULES.c.id == rule.id)).scalar()
+    values = {
+        "state": record.state.value,
+        "created": rule.created,
+        "removed_at": record.removed_at,
+        "record": audit.canonical(record_json(record)),
+    }
+    if before is None:
+        connection.execute(_RULES.insert().values(id=rule.id, **values))
+    else:
+        connection.execute(_RULES.update().where(_RULES.c.id == rule.id).values(**values))
+    if before != record.state.value:
+        change = {"ts": record.changed_at, "state": record.state.value, "detail": record.detail}
+        connection.execute(_HISTORY.insert().values(rule=rule.id, **change))
+
+
+def record_json(record: RuleRecord) -> dict[str, Any]:
+    """A record as JSON values; `record_of` is the way back."""
+    values = asdict(record)
+    values["rule"]["source_ip"] = None if record.rule.source_ip is None else str(record.rule.source_ip)
+    return values
+
+
+def record_of(values: Mapping[str, Any]) -> RuleRecord:
+    """The record of `record_json`."""
+    rule = dict(values["rule"])
+    rule |= {"action": Action(rule["action"]), "scope": Scope(rule["scope"]), "protocol": Protocol(rule["protocol"])}
+    rule["reasons"] = tuple(rule["reasons"])
+    rule["source_ip"] = None if rule["source_ip"] is None else ip_network(rule["source_ip"])
+    own = {**values, "rule": SegmentationRule(**rule), "state": RuleState(values["state"])}
+    return RuleRecord(**{**own, "vfns": tuple(values["vfns"])})
