@@ -185,6 +185,25 @@ class Node:
         self.process.send_signal(sign)
         return self.process.wait(timeout=DEADLINE)
 
+    def processes(self) -> Mapping[str, Any]:
+        """What control says of the engine and the analyzer."""
+        parts: Mapping[str, Any] = self.ask("GET", "/v1/status").json()["control"]["processes"]
+        return parts
+
+    def both(self) -> Mapping[str, Any] | None:
+        """The same, once both are connected."""
+        parts = self.processes()
+        return parts if all(part["connected"] for part in parts.values()) else None
+
+    def clean_up(self) -> None:
+        """Kill control, and the engine and analyzer that it started: only what is written down and still is that."""
+        self.__exit__()
+        for name in ("engine", "analyzer"):
+            path = self.run_dir / f"{name}.pid"
+            pid = int(path.read_text()) if path.exists() else 0
+            if pid and f"cli.main {name}" in command_of(pid):
+                os.kill(pid, signal.SIGKILL)
+
     def token(self, role: Role) -> str:
         return next(t.token for t in tokens.load(self.folder / "state" / "tokens.yaml") if t.role is role)
 
@@ -206,6 +225,13 @@ class Node:
             return False
 
         until(answers, "control answers")
+
+
+def command_of(pid: int) -> str:
+    """Command line of a process; empty when it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    return ""
 
 
 def echo(call: Mapping[str, Any]) -> tuple[int, Any]:
