@@ -132,7 +132,8 @@ class Core:
         strengths = np.stack([behaviour.strength(scene) for behaviour in behaviours.ALL])
         learned = self.baseline.window_p(segment, values)
         acting = np.array([behaviour.acts for behaviour in behaviours.ALL])
-        agreed = (strengths[acting] >= 1).any(axis=0) & (learned <= AGREE_P)
+        # There is no baseline of what strangers do: towards an outside address the behaviour decides alone.
+        agreed = (strengths[acting] >= 1).any(axis=0) & ((learned <= AGREE_P) | (vm == 0))
         self._history[active] = (self._history[active] << 1 | agreed) & _LAST_THREE
         notable = np.flatnonzero((strengths >= 1).any(axis=0) | (learned <= UNUSUAL_P))
         verdicts = [

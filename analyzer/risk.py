@@ -54,7 +54,7 @@ class Verdict:
     findings: tuple[Finding, ...]
     """Strongest first; empty: the baseline alone finds it unusual."""
     confirmed: bool
-    """Acting behaviour and baseline agreed in 2 of the last 3 evaluations."""
+    """Acting behaviour and baseline (of a VM) agreed in 2 of the last 3 evaluations."""
 
     @property
     def reasons(self) -> tuple[str, ...]:

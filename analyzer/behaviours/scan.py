@@ -11,8 +11,9 @@ VERTICAL: Floors = {1.0: 20, 10.0: 20, 60.0: 30, 600.0: 60}
 """Services inside, at least `PORTS_A_HOST` a host: what applications need of a host fits one hand."""
 HORIZONTAL: Floors = {1.0: 20, 10.0: 25, 60.0: 40, 600.0: 80}
 """Hosts inside."""
-UNANSWERED: Floors = {1.0: 15, 10.0: 15, 60.0: 20, 600.0: 30, 3600.0: 60}
-"""Services anywhere that refused or never answered."""
+UNANSWERED: Floors = {1.0: 20, 10.0: 25, 60.0: 40, 600.0: 60, 3600.0: 120}
+"""Services anywhere that refused or never answered, while at least `FAILING` of the connections fail."""
+FAILING = 0.5
 PORTS_A_HOST = 4.0
 MARGIN = 2.0
 _KINDS = {"in_services": VERTICAL, "in_hosts": HORIZONTAL, "failed_services": UNANSWERED}
@@ -49,5 +50,7 @@ class Scan:
                 value = scene.now(name, seconds)
                 if name == "in_services":
                     value = np.where(value >= PORTS_A_HOST * scene.now("in_hosts", seconds), value, 0)
+                elif name == "failed_services":
+                    value = np.where(scene.now("failed", seconds) >= FAILING * scene.now("flows", seconds), value, 0)
                 parts.append((name, seconds, excess(value, floor, scene.usual(name, seconds), MARGIN)))
         return parts

@@ -31,7 +31,8 @@ Record = Callable[..., Records]
 def record(vfn: str, port: str, source: int, target: int, **more: int) -> Records:
     """One record that came in at `port` (interface name) of `vfn`."""
     raw = np.zeros(1, RECORD)
-    raw["input"], raw["src"], raw["dst"], raw["proto"], raw["packets"] = int(port.rsplit("eth", 1)[1]), source, target, 6, 1
+    raw["input"], raw["src"], raw["dst"] = int(port.rsplit("eth", 1)[1]), source, target
+    raw["proto"], raw["packets"] = 6, 1
     for name, value in more.items():
         raw[name] = value
     number = np.array([NET.vfns[vfn].number], np.int32)

@@ -36,7 +36,8 @@ def test_differences_are_counted_for_the_vm() -> None:
     counters = Counters(NET)
     counters.name(HOME, ENTRIES)
     assert counters.read(HOME, reading(c11=100, c12=5, c13=9, c99=1)) == []
-    got = {c.feature: (c.vm.tolist(), c.packets.tolist()) for c in counters.read(HOME, reading(c11=150, c12=9, c13=90, c99=9))}
+    counted = counters.read(HOME, reading(c11=150, c12=9, c13=90, c99=9))
+    got = {c.feature: (c.vm.tolist(), c.packets.tolist()) for c in counted}
     assert got == {"switch_packets": ([WEB1.number], [50.0]), "denied": ([WEB1.number], [4.0])}
 
 

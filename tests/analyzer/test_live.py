@@ -114,7 +114,9 @@ def test_ordinary_work_is_left_alone(day: Day) -> None:
     ("attack", "vm", "behaviour", "seconds"),
     [(scan, "web1", "scan", 2.2), (guess, "web2", "brute-force", 3.2), (push, "web3", "outbound-volume", 6.2)],
 )
-def test_attacks_are_proposed_in_time_with_reasons(day: Day, attack: Any, vm: str, behaviour: str, seconds: float) -> None:
+def test_attacks_are_proposed_in_time_with_reasons(
+    day: Day, attack: Any, vm: str, behaviour: str, seconds: float
+) -> None:
     """The attacker, and nobody else, is proposed for isolation soon, with numbers in plain words."""
     day.pass_([*workload(START, BEGIN + 20, 5), *attack()], BEGIN + 20)
     assert day.accused() == [vm]
@@ -138,7 +140,9 @@ def test_first_contact_alone_only_alerts(day: Day) -> None:
 def test_the_forged_one_is_not_punished(day: Day) -> None:
     """web4 scans under app1's address: web4 is proposed, app1, which only gets the replies, is not."""
     forged = [
-        Talk(BEGIN + i / 200, "web4", f"db{i % 3 + 1}", 1 + i // 3, 33000 + i, 6, 0.001, 1, 74, 0, 0, SYN, 0, "10.0.2.5")
+        Talk(
+            BEGIN + i / 200, "web4", f"db{i % 3 + 1}", 1 + i // 3, 33000 + i, 6, 0.001, 1, 74, 0, 0, SYN, 0, "10.0.2.5"
+        )
         for i in range(800)
     ]
     replies = [
@@ -153,7 +157,10 @@ def test_the_forged_one_is_not_punished(day: Day) -> None:
 def test_victims_of_a_flood_are_not_punished(day: Day) -> None:
     """A SYN flood from thousands of forged outside addresses onto web1 leads to no rule about anybody."""
     flood = [
-        Talk(BEGIN + i / 1000, "stranger", "web1", 80, 1024 + i % 60000, 6, 0.001, 1, 60, 1, 60, SYN, 18, f"198.51.{i % 100}.{i // 100}")
+        Talk(
+            BEGIN + i / 1000, "stranger", "web1", 80, 1024 + i % 60000, 6, 0.001, 1, 60, 1, 60, SYN, 18,
+            f"198.51.{i % 100}.{i // 100}",
+        )
         for i in range(5000)
     ]
     day.pass_([*workload(START, BEGIN + 10, 5), *flood], BEGIN + 10)

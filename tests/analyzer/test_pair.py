@@ -55,7 +55,8 @@ def test_initiator_of_whole_connections_is_the_earlier_side() -> None:
 def test_counters_add_up_and_events_hold_what_is_new() -> None:
     """Each event holds the counters since the last one, the table the totals; NEW comes once."""
     table = FlowTable(100, 1)
-    first = table.update(np.concatenate([side(CLIENT, SERVER, flags=SYN), side(SERVER, CLIENT, flags=SYN | ACK)])).rows[0]
+    opening = [side(CLIENT, SERVER, flags=SYN), side(SERVER, CLIENT, flags=SYN | ACK)]
+    first = table.update(np.concatenate(opening)).rows[0]
     later = table.update(side(CLIENT, SERVER, 101.0, flags=ACK, pkts=4, bytes=400)).rows[0]
     assert (first["src_pkts"], first["dst_pkts"], int(first["state"])) == (1, 1, FlowState.NEW)
     assert (later["src_pkts"], later["dst_pkts"], int(later["state"])) == (4, 0, 0)
@@ -79,12 +80,13 @@ def test_replies_alone_are_not_held_against_the_one_they_reach() -> None:
 def test_refusal_fails_at_once_and_silence_after_a_while() -> None:
     """A reset fails a connection immediately, no answer after `ANSWER_SECONDS`; each is said once."""
     table = FlowTable(100, 1)
-    refused = table.update(np.concatenate([side(CLIENT, SERVER, flags=SYN), side(SERVER, CLIENT, flags=RST | ACK)])).rows
+    tried = [side(CLIENT, SERVER, flags=SYN), side(SERVER, CLIENT, flags=RST | ACK)]
+    refused = table.update(np.concatenate(tried)).rows
     assert int(refused["state"][0]) == FlowState.NEW | FlowState.FAILED
     table.update(side((3, 50000), SERVER, flags=SYN))
     assert len(table.sweep(100.0 + ANSWER_SECONDS - 0.1)) == 0
     silent = table.sweep(100.0 + ANSWER_SECONDS + 0.1).rows
-    assert (silent["src_vm"].tolist(), silent["state"].tolist(), silent["src_pkts"].tolist()) == ([3], [FlowState.FAILED], [0])
+    assert silent[["src_vm", "state", "src_pkts"]].tolist() == [(3, FlowState.FAILED, 0)]
     assert len(table.sweep(200.0)) == 0
 
 
@@ -106,7 +108,7 @@ def test_same_ports_after_a_long_silence_are_a_new_flow() -> None:
 
 
 def test_a_new_syn_on_the_same_ports_is_a_new_connection() -> None:
-    """Seconds after a refusal the same ports are tried again: NEW and FAILED are said again; a lasting flow is not new."""
+    """Seconds after a refusal the same ports are tried again: NEW and FAILED again. A lasting flow is not new."""
     table = FlowTable(100, 1)
     for start in (100.0, 105.0):
         tried = [side(CLIENT, SERVER, start, flags=SYN), side(SERVER, CLIENT, start + 0.001, flags=RST | ACK)]
@@ -130,7 +132,10 @@ def test_flows_finish_once_and_may_go_on() -> None:
     assert table.newest(1, 1).rows["risk"].tolist() == [42.0]
 
 
-@given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5), st.booleans(), st.integers(1, 9)), min_size=1, max_size=60))
+PACKETS = st.tuples(st.integers(1, 5), st.integers(1, 5), st.booleans(), st.integers(1, 9))
+
+
+@given(st.lists(PACKETS, min_size=1, max_size=60))
 def test_no_packet_is_lost_or_counted_twice(packets: list[tuple[int, int, bool, int]]) -> None:
     """For any order and batching, events and table hold exactly the packets that were reported."""
     table = FlowTable(1000, 7)

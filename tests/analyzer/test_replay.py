@@ -3,7 +3,9 @@
 import gzip
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,14 @@ from analyzer.csvflows import NEEDED, read
 from analyzer.flows import FlowState, address_text
 from analyzer.site import FlowFileError, Site
 
-HEADER = "start,end,duration,proto,src_ip,src_port,dst_ip,dst_port,src_pkts,dst_pkts,src_bytes,dst_bytes,syn,fin,rst,ack,psh,app"
+HEADER = (
+    "start,end,duration,proto,src_ip,src_port,dst_ip,dst_port,src_pkts,dst_pkts,src_bytes,dst_bytes,"
+    "syn,fin,rst,ack,psh,app"
+)
 GOOD = "1.0,2.0,1.0,tcp,10.0.0.1,40000,10.0.0.2,80,5,4,500,4000,1,1,0,8,2,HTTP"
+
+
+Rule = dict[str, Any]
 
 
 def row(start: float, source: str, target: str, port: int, failed: bool = False, proto: str = "tcp") -> str:
@@ -48,9 +56,9 @@ def write(path: Path, rows: list[str]) -> Path:
     return path
 
 
-def run(folder: Path, test: Path, train: list[Path], internal: list[str] | None = None) -> tuple[list[float], list[dict]]:
+def run(folder: Path, test: Path, train: list[Path], internal: Sequence[str] = ()) -> tuple[list[float], list[Rule]]:
     """Scores and rules."""
-    replay.run(test, train, internal or [], folder)
+    replay.run(test, train, internal, folder)
     scores = pd.read_csv(folder / "scores.csv")
     assert list(scores.columns) == ["score"]
     return scores["score"].tolist(), [json.loads(line) for line in (folder / "rules.jsonl").read_text().splitlines()]

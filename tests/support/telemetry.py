@@ -116,10 +116,9 @@ class Exporters:
     def _datagram(self, vfn: str, sent: float, records: list[bytes]) -> bytes:
         self._sequence[vfn] += len(records)
         engine = self._network.vfns[vfn].number
-        uptime = int((sent - START) * 1000) + 100_000
         seconds = int(sent)
         nanoseconds = int((sent - seconds) * 1e9)
-        header = (5, len(records), uptime, seconds, nanoseconds, self._sequence[vfn], engine, 0)
+        header = (5, len(records), _uptime(sent), seconds, nanoseconds, self._sequence[vfn], engine, 0)
         return struct.pack("!HHIIIIHH", *header) + b"".join(records)
 
     def _record(
@@ -134,11 +133,12 @@ class Exporters:
         target = self._address(talk.target)
         ends = (target, source) if back else (source, target)
         sides = (talk.dst_port, talk.src_port) if back else (talk.src_port, talk.dst_port)
-        first, last = (int((t - START) * 1000) + 100_000 for t in (talk.start + 0.0004 * back, max(end, begin)))
+        first, last = (_uptime(t) for t in (talk.start + 0.0004 * back, max(end, begin)))
         flags = talk.reply_flags if back else talk.flags
         return struct.pack(
             "!IIIHHIIIIHHBBBBHHBBH",
-            *(int(e) for e in ends), 0, port, 9, mine, mine * size, first, last, *sides, 0, flags, talk.proto, 0, 0, 0, 0, 0, 0,
+            *(int(e) for e in ends), 0, port, 9, mine, mine * size, first, last, *sides,
+            0, flags, talk.proto, 0, 0, 0, 0, 0, 0,
         )  # fmt: skip
 
     def _address(self, name: str) -> IPv4Address:
@@ -162,6 +162,11 @@ class Exporters:
             hops.append(("core", (up[first], up[last])))
         hops.append((last, (up.get(first, 1) if last == "core" else 1, into)))
         return hops
+
+
+def _uptime(moment: float) -> int:
+    """Milliseconds since the exporter started, 100 s before `START`; 32 bits, like the field."""
+    return (int((moment - START) * 1000) + 100_000) % 2**32
 
 
 def _seconds(talk: Talk) -> Iterator[tuple[float, float, tuple[int, int]]]:
