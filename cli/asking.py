@@ -16,8 +16,8 @@ seconds = click.option("--seconds", type=click.FloatRange(min=0, min_open=True),
 
 RULE = ("id", "state", "action", "source_vm", "source_ip", "destination_vm", "protocol", "port", "scope", "risk")
 RULES = (*RULE, "issuer", "expires", "reasons")
-VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "isolated", "risk")
-VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced_ratio", "missing")
+VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "attached", "isolated", "rules")
+VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced", "enforced_ratio", "rules", "missing")
 VERDICTS = ("time", "vm", "address", "risk", "behaviours", "reasons")
 FLOWS = (
     *("start", "end", "proto", "src", "src_port", "dst", "dst_port"),
