@@ -1,0 +1,226 @@
+"""The other end of the engine: switches that keep entries in memory, and a control that relays to them at once."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from policies.codec import InstalledEntry
+from policies.engine import Clock, Engine, Outgoing
+from policies.entries import OWNER, OWNER_SHIFT, TableEntry
+from policies.pipeline.compile import missing_ports
+from policies.service import Service
+from policies.store import Store
+from runtime.channel import Message
+from runtime.settings import EngineSettings
+from topology.model import Inventory
+
+TABLE_FULL = {"type": 5, "code": 1}
+
+
+class PlainCodec:
+    """A `SwitchCodec` whose messages are pickled values."""
+
+    def cookie(self, entry: TableEntry) -> int:
+        content = repr((entry.table, entry.priority, entry.match, entry.steps, entry.goto)).encode()
+        return OWNER << OWNER_SHIFT | int.from_bytes(hashlib.blake2b(content, digest_size=6).digest(), "big")
+
+    def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
+        return entry.table, entry.priority, self.cookie(entry), repr(entry.match).encode()
+
+    def installed(self, entry: TableEntry) -> InstalledEntry:
+        table, priority, cookie, match = self.identity(entry)
+        return InstalledEntry(table, priority, cookie, match, repr((entry.steps, entry.goto)).encode(), 0, 0)
+
+    def add(self, entry: TableEntry) -> bytes:
+        return pickle.dumps(("add", self.installed(entry)))
+
+    def delete(self, installed: InstalledEntry) -> bytes:
+        return pickle.dumps(("delete", installed))
+
+    def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
+        return pickle.dumps(("bundle", [pickle.loads(message) for message in messages]))
+
+    def failed_cookie(self, data: bytes) -> int | None:
+        return int.from_bytes(data, "big") if data else None
+
+    def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
+        return pickle.loads(raw)
+
+    def differences(
+        self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
+    ) -> tuple[list[TableEntry], list[InstalledEntry]]:
+        there = {(one.table, one.priority, one.match): one for one in installed}
+        wanted = {(one.table, one.priority, one.match): one for one in map(self.installed, desired.values())}
+        add = [entry for entry in desired.values() if there.get(_key(self.installed(entry))) != self.installed(entry)]
+        return add, [one for key, one in there.items() if key not in wanted]
+
+
+def _key(installed: InstalledEntry) -> tuple[int, int, bytes]:
+    return installed.table, installed.priority, installed.match
+
+
+@dataclass
+class MemorySwitch:
+    """Entries of one VFN; `room` limits their number, bundles are all or nothing."""
+
+    room: int = 1_000_000
+    entries: dict[tuple[int, int, bytes], InstalledEntry] = field(default_factory=dict)
+    bundles: int = 0
+    urgent: int = 0
+
+    def apply(self, body: bytes) -> list[dict[str, Any]]:
+        """Carry out messages; the errors."""
+        stream, parts = body, []
+        while stream:
+            part = pickle.loads(stream)
+            parts.append(part)
+            stream = stream[len(pickle.dumps(part)) :]
+        if parts and parts[0][0] == "bundle":
+            self.bundles += 1
+            before = dict(self.entries)
+            errors = [error for part in parts[0][1] if (error := self._one(part)) is not None]
+            if errors:
+                self.entries = before
+            return errors[:1]
+        self.urgent += 1
+        return [error for part in parts if (error := self._one(part)) is not None]
+
+    def _one(self, part: tuple[str, InstalledEntry]) -> dict[str, Any] | None:
+        kind, entry = part
+        if kind == "delete":
+            self.entries.pop(_key(entry), None)
+        elif _key(entry) not in self.entries and len(self.entries) >= self.room:
+            return {**TABLE_FULL, "data": entry.cookie.to_bytes(8, "big").hex()}
+        else:
+            self.entries[_key(entry)] = entry
+        return None
+
+
+@dataclass
+class Time:
+    """A clock that moves when told."""
+
+    now: float = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Site:
+    """An engine with its store, switches in memory, and what it says to the analyzer and to people."""
+
+    def __init__(self, inventory: Inventory, path: Path, settings: EngineSettings | None = None) -> None:
+        self.inventory = inventory
+        self.path = path
+        self.time = Time()
+        self.codec = PlainCodec()
+        self.settings = settings or EngineSettings()
+        self.switches = {name: MemorySwitch() for name in inventory.vfns}
+        self.connected: set[str] = set()
+        self.held: list[Message] | None = None
+        """Messages to control that wait, when a test holds them."""
+        self._requests = itertools.count(1)
+        self.start()
+
+    def start(self) -> None:
+        """A new engine on the same database."""
+        self.store = Store(self.path)
+        clock = Clock(self.time, self.time)
+        self.engine = Engine(self.inventory, self.codec, self.store, self.settings, reconcile_seconds=5.0, clock=clock)
+        self.service = Service(self.engine)
+        self.to_analyzer: list[Message] = []
+        self.results: dict[int, tuple[int, Any]] = {}
+        self.sent: list[Message] = []
+
+    def restart(self) -> None:
+        """End the engine as a crash would, and start another one."""
+        self.store.close()
+        self.connected.clear()
+        self.start()
+
+    def ports(self, vfn: str) -> dict[str, int]:
+        """Every port of a VFN, numbered."""
+        return {name: number for number, name in enumerate(missing_ports(self.inventory, vfn, {}), 1)}
+
+    def connect(self, *vfns: str) -> None:
+        """VFNs come up with all their ports."""
+        for vfn in vfns or self.inventory.vfns:
+            self.connected.add(vfn)
+            data = {"dpid": self.inventory.vfns[vfn].dpid, "ports": self.ports(vfn)}
+            self.pump(self.engine.from_control(Message("vfn_up", data)))
+
+    def disconnect(self, vfn: str) -> None:
+        """A VFN goes; it keeps its entries."""
+        self.connected.discard(vfn)
+        self.pump(self.engine.from_control(Message("vfn_down", {"dpid": self.inventory.vfns[vfn].dpid})))
+
+    def call(self, method: str, actor: str = "anna", **params: Any) -> tuple[int, Any]:
+        """What a person asks."""
+        request = next(self._requests)
+        data = {"request": request, "method": method, "params": params, "actor": actor, "role": "operator"}
+        self.pump(self.service.call(Message("call", data)))
+        return self.results[request]
+
+    def say(self, kind: str, **data: Any) -> None:
+        """What the analyzer says."""
+        self.pump(self.engine.from_analyzer(Message(kind, data)))
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the engine notice that time has passed."""
+        self.time.now += seconds
+        self.pump(self.engine.timer())
+
+    def pump(self, outgoing: Sequence[Outgoing]) -> None:
+        """Deliver messages, and answers to them, until nothing is under way."""
+        waiting = list(outgoing)
+        while waiting:
+            out = waiting.pop(0)
+            message = out.message
+            if out.to == "analyzer":
+                self.to_analyzer.append(message)
+            elif message.kind == "result":
+                self.results[message.data["request"]] = (message.data["status"], message.data["value"])
+            elif self.held is not None:
+                self.held.append(message)
+            else:
+                waiting += self._deliver(message)
+
+    def deliver_held(self) -> None:
+        """Stop holding messages and deliver them."""
+        held, self.held = self.held or [], None
+        self.pump([Outgoing("control", message) for message in held])
+
+    def _deliver(self, message: Message) -> list[Outgoing]:
+        self.sent.append(message)
+        vfn = self.inventory.vfn_by_dpid[message.data["dpid"]].name
+        if vfn not in self.connected:
+            return []
+        switch = self.switches[vfn]
+        data = {"dpid": message.data["dpid"], "request": message.data["request"]}
+        self.time.now += 0.001
+        if message.kind == "read":
+            entries = list(switch.entries.values())
+            parts = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]
+            answers = [
+                Message("installed", {**data, "last": last}, pickle.dumps(part))
+                for last, part in zip((False, True), parts, strict=True)
+            ]
+        else:
+            answers = [Message("applied", {**data, "seconds": 0.001, "errors": switch.apply(message.body)})]
+        return [out for answer in answers for out in self.engine.from_control(answer)]
+
+    def audit(self, kind: str | None = None) -> list[Mapping[str, Any]]:
+        """Bodies of the audit log, of one kind if given."""
+        return [row.body for row in self.store.audit(0, 10_000, kind)]
+
+    def rule(self, identity: str) -> dict[str, Any]:
+        """A rule as REST shows it."""
+        status, value = self.call("rule", id=identity)
+        assert status == 200
+        return value
