@@ -80,7 +80,7 @@ class VfnState:
 
 @dataclass(frozen=True)
 class Up:
-    """The VFN has connected; `Desired` follows."""
+    """The VFN has connected; `Wanted` follows, as its ports may be others now."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def step(state: VfnState, event: Event, now: float, differences: Differences) ->
     """
     match event:
         case Up():
-            return replace(_away(state), phase=Phase.IDLE, failures=0, due=None), ()
+            return replace(_away(state), phase=Phase.IDLE, failures=0, due=now), ()
         case Down():
             return _away(state), ()
         case Wanted(entries, rules):

@@ -1,0 +1,162 @@
+"""The engine as a process: its socket, its ends, its messages for people."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from support.switch import PlainCodec
+
+from policies import audit, process
+from runtime import settings as settings_module
+from runtime.channel import Connection, Message, connect
+from runtime.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = (
+    "segments: {web: }\nvfns: {v1: {dpid: 1}}\nvms:\n"
+    "  web1: {segment: web, vfn: v1, port: w1, mac: '02:00:00:00:00:01', addresses: [10.0.0.1]}\n"
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Settings:
+    """Settings of a node of its own."""
+    (tmp_path / "inventory.yaml").write_text(INVENTORY)
+    (tmp_path / "dynseg.yaml").write_text(yaml.safe_dump({"run_dir": "run", "state_dir": "state"}))
+    return settings_module.load(tmp_path / "dynseg.yaml")
+
+
+@contextmanager
+def running(config: Settings):
+    """The engine in a thread; gives a function that ends it and returns its exit status."""
+    ending = threading.Event()
+    status: list[int] = []
+    thread = threading.Thread(target=lambda: status.append(process.run(config, PlainCodec(), ending.is_set)))
+    thread.start()
+
+    def end() -> int:
+        ending.set()
+        thread.join(timeout=10)
+        return status[0]
+
+    try:
+        yield end
+    finally:
+        end()
+
+
+def hello(config: Settings, role: str) -> Connection:
+    peer = connect(config.engine_socket, timeout=10)
+    peer.send(Message("hello", {"role": role, "pid": 1, "version": "0"}))
+    return peer
+
+
+def receive(peer: Connection, kind: str) -> Message:
+    """The next message of a kind; others are passed over."""
+    while (message := peer.receive()) is not None:
+        if message.kind == kind:
+            return message
+    raise AssertionError(f"closed before {kind}")
+
+
+def test_control_and_analyzer_are_served(config: Settings) -> None:
+    """A VFN is read and given its entries, calls are answered, a proposal is decided and sent to control at once."""
+    with running(config) as end:
+        control, analyzer = hello(config, "control"), hello(config, "analyzer")
+        assert receive(analyzer, "rules").data == {"rules": []}
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}}))
+        read = receive(control, "read")
+        control.send(Message("installed", {**read.data, "last": True}, pickle.dumps([])))
+        apply = receive(control, "apply")
+        assert apply.data["urgent"] is False
+        assert len(pickle.loads(apply.body)[1]) > 10
+        assert receive(analyzer, "cookies").data["dpid"] == 1
+        call = {"request": 7, "method": "status", "params": {}, "actor": "anna", "role": "viewer"}
+        control.send(Message("call", call))
+        result = receive(control, "result")
+        assert (result.data["request"], result.data["status"]) == (7, 200)
+        evidence = {"risk": 90, "reasons": ["x"], "evidence_time": time.time()}
+        analyzer.send(Message("propose", {"proposal": 1, "action": "isolate", "source_vm": "web1", **evidence}))
+        assert receive(analyzer, "decided").data["state"] == "installing"
+        assert receive(control, "apply").data["urgent"] is True
+        control.close()
+        analyzer.close()
+        assert end() == 0
+    kinds = [row.kind for row in audit.list(config.database)]
+    assert kinds == ["started", "admitted", "stopped"]
+    assert audit.verify(config.database).ok
+
+
+def test_rubbish_and_strangers_do_no_harm(config: Settings) -> None:
+    """Bytes that are no message, a role that does not exist, and messages before hello leave it serving."""
+    with running(config):
+        stranger = hello(config, "visitor")
+        stranger.send(Message("vfn_up", {"dpid": 1, "ports": {}}))
+        rubbish = connect(config.engine_socket)
+        rubbish._sock.sendall(b"\xff" * 64)
+        assert rubbish.receive() is None
+        control = hello(config, "control")
+        control.send(Message("vfn_up", {"dpid": 99, "ports": {}}))
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {}}))
+        assert receive(control, "read").data["dpid"] == 1
+        for peer in (stranger, rubbish, control):
+            peer.close()
+
+
+def test_a_control_that_returns_is_served_anew(config: Settings) -> None:
+    """When control goes, VFNs are away; the next one is served from the start."""
+    with running(config):
+        for _ in range(2):
+            control = hello(config, "control")
+            control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}}))
+            assert receive(control, "read").data["dpid"] == 1
+            control.close()
+
+
+def test_without_control_it_ends(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that nobody adopts ends by itself, in order."""
+    monkeypatch.setattr(process, "ORPHAN_SECONDS", 0.2)
+    assert process.run(config, PlainCodec(), lambda: False) == 0
+    assert [row.kind for row in audit.list(config.database)] == ["started", "stopped"]
+
+
+def test_a_second_engine_says_that_there_is_one(config: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    """The socket of a living engine is not taken over."""
+    with running(config):
+        hello(config, "control").close()
+        assert process.run(config, PlainCodec(), lambda: True) == 1
+    assert "already listens" in capfd.readouterr().err
+
+
+def test_a_broken_inventory_is_one_readable_line(config: Settings, capfd: pytest.CaptureFixture[str]) -> None:
+    """A mistake in the inventory ends the process with its place, and no trace of a stack."""
+    config.inventory.write_text(INVENTORY.replace("vfn: v1", "vfn: v2"))
+    assert process.run(config, PlainCodec(), lambda: True) == 1
+    error = capfd.readouterr().err
+    assert "inventory.yaml:4: vms.web1.vfn: no VFN 'v2'" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_real_process_in_order(config: Settings, number: signal.Signals) -> None:
+    """`dynseg engine` ends on SIGTERM and SIGINT with status 0, its end on record and its socket gone."""
+    environment = {"DYNSEG_CONFIG": str(config.inventory.parent / "dynseg.yaml"), "PATH": "/usr/bin:/bin"}
+    engine = subprocess.Popen([sys.executable, "-m", "cli.main", "engine"], cwd=ROOT, env=environment)
+    try:
+        connect(config.engine_socket, timeout=20).close()
+        engine.send_signal(number)
+        assert engine.wait(timeout=10) == 0
+    finally:
+        engine.kill()
+        engine.wait()
+    assert [row.kind for row in audit.list(config.database)] == ["started", "stopped"]
+    assert not config.engine_socket.exists()
