@@ -1,17 +1,21 @@
-"""How unusual a row of features is: an autoencoder and clusters, fitted by scikit-learn, served as matrix products."""
+"""How unusual a row of features is: an autoencoder and clusters, fitted by scikit-learn, served as matrix products.
+
+scikit-learn is imported where it fits, not before: an analyzer that comes back with a saved baseline is there sooner.
+"""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
 
 from analyzer.flows import F8
 from analyzer.tails import Tail
+
+if TYPE_CHECKING:
+    from sklearn.neural_network import MLPRegressor
 
 SMALLEST_SCALE = 0.3
 """Deviation of a feature is never thought smaller: features are logarithms, or 0 and 1."""
@@ -63,9 +67,8 @@ class Density:
         z = bare.scaled(rows)
         net = _autoencoder(z[~held], seed)
         k = int(np.clip(len(z) // 25, 1, 16))
-        means = MiniBatchKMeans(n_clusters=k, n_init=3, random_state=seed, batch_size=1024).fit(z[~held])
         model = replace(
-            bare, weights=tuple(net.coefs_), biases=tuple(net.intercepts_), clusters=means.cluster_centers_
+            bare, weights=tuple(net.coefs_), biases=tuple(net.intercepts_), clusters=_clusters(z[~held], k, seed)
         )
         error, distance = (max(float(np.quantile(x, 0.9)), SMALLEST_SCALE) for x in model.deviations(z[~held]))
         model = replace(model, error_usual=error, distance_usual=distance)
@@ -103,7 +106,18 @@ class Density:
         return _worst(hidden @ self.weights[1] + self.biases[1] - z), distance
 
 
+def _clusters(z: F8, k: int, seed: int) -> F8:
+    """Centres, (k, features)."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    means = MiniBatchKMeans(n_clusters=k, n_init=3, random_state=seed, batch_size=1024).fit(z)
+    return np.asarray(means.cluster_centers_)
+
+
 def _autoencoder(z: F8, seed: int) -> MLPRegressor:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
     hidden = max(2, z.shape[1] // 3)
     net = MLPRegressor(
         hidden_layer_sizes=(hidden,),

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import joblib
-import numpy as np
-import sklearn
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analyzer.baseline import Baseline
@@ -109,7 +108,7 @@ def _features() -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    return {"numpy": np.__version__, "scikit-learn": sklearn.__version__}
+    return {name: version(name) for name in ("numpy", "scikit-learn")}
 
 
 def _sha256(path: Path) -> str:

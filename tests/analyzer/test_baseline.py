@@ -29,29 +29,34 @@ def learned(seconds: int = 60, vms: int = 3) -> Learner:
 
 
 def fit(learner: Learner, vms: int = 3) -> Baseline:
+    """A baseline under the inventory `net`."""
     return learner.fit(Known(1).save(), vms, 7, "net")
 
 
-def test_usual_values_are_of_the_vm_and_of_its_segment() -> None:
+@pytest.fixture(scope="module")
+def base() -> Baseline:
+    """Of a minute of three VMs."""
+    return fit(learned())
+
+
+def test_usual_values_are_of_the_vm_and_of_its_segment(base: Baseline) -> None:
     """A busy VM has a higher usual than a quiet one of the same segment; an unknown one has the segment's."""
-    base = fit(learned())
     own, group = base.usual(np.array([1, 3, 0]), np.array([2, 2, 2]))
     assert (own[1, 0] < own[1, 1]).all()
     assert np.array_equal(own[:, 2], group[:, 2])
     assert np.array_equal(group[:, 0], group[:, 1])
 
 
-def test_usual_is_stretched_over_longer_windows_than_were_learned() -> None:
+def test_usual_is_stretched_over_longer_windows_than_were_learned(base: Baseline) -> None:
     """From 40 seconds of learning the usual of an hour is 90 times as high."""
-    base = fit(learned())
     own, _ = base.usual(np.array([1]), np.array([2]))
     assert own[4] == pytest.approx(base.vm_usual[1][4][None] * 3600 / base.span)
     assert own[1] == pytest.approx(base.vm_usual[1][1][None])
 
 
-@pytest.mark.parametrize(("seconds", "vms"), [(0, 1), (1, 1), (20, 1), (60, 3)])
+@pytest.mark.parametrize(("seconds", "vms"), [(0, 1), (1, 1), (20, 1), (60, 1)])
 def test_any_amount_of_training_gives_a_baseline(seconds: int, vms: int) -> None:
-    """Nothing, one sample, one VM, a minute of three: every question has an answer in its range."""
+    """Nothing, one sample, some, a minute of one VM: every question has an answer in its range."""
     base = fit(learned(seconds, vms), vms)
     windows = base.window_p(np.array([0, 1, 99]), np.zeros((len(LENGTHS), 3, len(FEATURES))))
     flows = base.flow_p(np.array([0, 1, 99]), np.zeros((3, len(FLOW_FEATURES))))
@@ -60,9 +65,8 @@ def test_any_amount_of_training_gives_a_baseline(seconds: int, vms: int) -> None
     assert {0, POOLED} <= set(base.windows)
 
 
-def test_extreme_windows_are_unusual() -> None:
+def test_extreme_windows_are_unusual(base: Baseline) -> None:
     """Hundredfold activity is far out in the tail, the usual one is not."""
-    base = fit(learned(200))
     usual, wild = np.full(SHAPE, 4.0), np.full(SHAPE, 800.0)
     assert base.window_p(np.array([2]), usual)[0] > 0.05
     assert base.window_p(np.array([2]), wild)[0] < 1e-3
@@ -79,9 +83,8 @@ def test_reservoir_is_bounded_and_even() -> None:
     assert len(set(np.diff(rows).tolist())) == 1
 
 
-def test_a_saved_baseline_comes_back(tmp_path: Path) -> None:
+def test_a_saved_baseline_comes_back(base: Baseline, tmp_path: Path) -> None:
     """What is loaded judges exactly like what was saved; for another inventory there is none."""
-    base = fit(learned())
     assert modelstore.load(tmp_path / "models", "net") is None
     modelstore.save(tmp_path / "models", base)
     again = modelstore.load(tmp_path / "models", "net")

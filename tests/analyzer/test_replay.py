@@ -4,6 +4,7 @@ import gzip
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,68 +65,73 @@ def run(folder: Path, test: Path, train: list[Path], internal: Sequence[str] = (
     return scores["score"].tolist(), [json.loads(line) for line in (folder / "rules.jsonl").read_text().splitlines()]
 
 
+@dataclass(frozen=True)
+class Recording:
+    """Files and what replay makes of them."""
+
+    train: Path
+    test: Path
+    rows: list[str]
+    """Of the test file, without header."""
+    scores: list[float]
+    rules: list[Rule]
+
+
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str]]:
-    """Train file, test file and the test's rows: five minutes of office each, a scan of 400 ports in the second."""
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """Five minutes of office each, a scan of 400 ports in the second."""
     folder = tmp_path_factory.mktemp("recording")
     scan = [row(1000.0 + i / 100, "10.0.0.105", f"10.0.0.{100 + i % 10}", 1 + i, failed=True) for i in range(400)]
     train = write(folder / "train.csv", office(0, 300, 1))
     test = write(folder / "test.csv", [*office(900, 300, 2), *scan])
-    return train, test, test.read_text().splitlines()[1:]
+    return Recording(train, test, test.read_text().splitlines()[1:], *run(folder / "out", test, [train]))
 
 
-def test_a_scanner_is_isolated_and_nobody_else(recording: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
-    """The scan leads to one isolation, soon after its start, and its flows score above all others."""
-    train, test, rows = recording
-    scores, rules = run(tmp_path, test, [train])
-    acting = [rule for rule in rules if rule["action"] != "alert"]
+def test_a_scanner_is_isolated_and_nobody_else(recording: Recording) -> None:
+    """The scan leads to one isolation, soon after its start, and its flows score above nearly all others."""
+    acting = [rule for rule in recording.rules if rule["action"] != "alert"]
     assert [(rule["action"], rule["subject"]) for rule in acting] == [("isolate", "10.0.0.105")]
     assert 1000 <= acting[0]["time"] <= 1003
     assert "scan" in acting[0]["reasons"][0]
-    assert len(scores) == len(rows)
-    is_scan = np.array([",1,1,60,40," in r for r in rows])
-    values = np.array(scores)
+    assert len(recording.scores) == len(recording.rows)
+    is_scan = np.array([",1,1,60,40," in r for r in recording.rows])
+    values = np.array(recording.scores)
     assert ((values >= 0) & (values <= 100)).all()
     assert np.median(values[is_scan]) > np.quantile(values[~is_scan], 0.99)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.501, 0.54, 0.9])
-def test_a_prefix_gives_the_prefix_of_the_output(
-    recording: tuple[Path, Path, list[str]], tmp_path: Path, share: float
-) -> None:
+def test_a_prefix_gives_the_prefix_of_the_output(recording: Recording, tmp_path: Path, share: float) -> None:
     """Cut off anywhere, the recording gives the same scores and rules up to there: nothing looks ahead."""
-    train, test, rows = recording
-    scores, rules = run(tmp_path / "whole", test, [train])
+    rows = recording.rows
     count = int(share * len(rows))
     cut = tmp_path / "cut.csv.gz"
     cut.write_bytes(gzip.compress("\n".join([HEADER, *rows[:count]]).encode()))
-    some, early = run(tmp_path / "cut", cut, [train])
-    assert some == scores[:count]
-    assert early == rules[: len(early)]
+    some, early = run(tmp_path / "out", cut, [recording.train])
+    assert some == recording.scores[:count]
+    assert early == recording.rules[: len(early)]
     last = float(rows[count - 1].split(",")[1]) if count else 0.0
-    assert len(early) >= sum(rule["time"] < last - replay.STEP_SECONDS for rule in rules)
+    assert len(early) >= sum(rule["time"] < last - replay.STEP_SECONDS for rule in recording.rules)
 
 
-def test_without_training_a_blatant_scan_is_still_seen(recording: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+def test_without_training_a_blatant_scan_is_still_seen(recording: Recording, tmp_path: Path) -> None:
     """Prior knowledge is enough for the obvious."""
-    _, rules = run(tmp_path, recording[1], [])
+    _, rules = run(tmp_path, recording.test, [])
     assert ("isolate", "10.0.0.105") in {(rule["action"], rule["subject"]) for rule in rules}
 
 
-def test_names_and_times_play_no_role(recording: tuple[Path, Path, list[str]], tmp_path: Path) -> None:
+def test_names_and_times_play_no_role(recording: Recording, tmp_path: Path) -> None:
     """The same recording on another network and in another year gives the same scores and rules."""
-    train, test, _ = recording
     moved = []
-    for file in (train, test):
+    for file in (recording.train, recording.test):
         lines = [line.split(",") for line in file.read_text().splitlines()[1:]]
         for cells in lines:
             cells[0], cells[1] = (f"{float(t) + 7_200_000:.6f}" for t in cells[:2])
             cells[4], cells[6] = (ip.replace("10.0.0.", "172.20.9.") for ip in (cells[4], cells[6]))
         moved.append(write(tmp_path / file.name, [",".join(cells) for cells in lines]))
-    here, rules = run(tmp_path / "here", test, [train])
     there, others = run(tmp_path / "there", moved[1], [moved[0]])
-    assert there == pytest.approx(here, abs=1e-3)
-    assert [(r["action"], r["reasons"]) for r in others] == [(r["action"], r["reasons"]) for r in rules]
+    assert there == pytest.approx(recording.scores, abs=1e-3)
+    assert [(r["action"], r["reasons"]) for r in others] == [(r["action"], r["reasons"]) for r in recording.rules]
 
 
 def test_internal_networks_say_who_is_judged(tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ def _compare(made: Windows, events: list[Event], now: float) -> None:
             assert got == expected(events, subject, length, now)
 
 
+@settings(max_examples=40)
 @given(EVENTS)
 def test_a_batch_counts_like_its_events(events: list[Event]) -> None:
     """Many events in one call count as the same events one by one."""
