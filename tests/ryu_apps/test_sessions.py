@@ -12,6 +12,8 @@ from support.control import Node, Peer, echo, until
 from support.rawswitch import BARRIER_REPLY, BARRIER_REQUEST, ERROR, MULTIPART_REPLY, MULTIPART_REQUEST, RawSwitch
 from support.rawswitch import message as openflow
 
+pytestmark = pytest.mark.slow
+
 ALPHA = 0xDC00
 PORTS = {1: "tc0-up", 2: "tc0-1", 0xFFFFFFFE: "tc0"}
 HELLO_MOD = openflow(2, 77)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support.control import DEADLINE, INVENTORY, Node, Peer, echo
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
