@@ -32,7 +32,7 @@ def flow_features(rows: Array, novelty: Novelty, new_service: Bool) -> F8:
         rows["state"] & FlowState.FAILED != 0,
         rows["dst_pkts"] > 0,
         rows["dst_segment"] == 0,
-        np.isin(rows["dst_port"], ADMIN_PORTS) & (rows["proto"] == TCP),
+        ADMIN_PORTS[rows["dst_port"]] & (rows["proto"] == TCP),
         novelty.peer,
         novelty.outside,
         new_service,

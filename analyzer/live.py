@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,26 +60,25 @@ class Live:
         self._told: dict[tuple[Subject, str], float] = {}
         self._fresh = False
 
-    def take_records(self, records: Records) -> list[Message]:
-        """Count records; messages for the engine that follow from them."""
+    def take_records(self, records: Records) -> Iterator[Message]:
+        """Count records; messages for the engine that follow, each as soon as it is known (so consume them all)."""
         attributed = self.attribution.attribute(records)
         self.transit += attributed.transit
         self.forged_outside += attributed.forged_outside
         spoofed = attributed.sides["spoofed"]
         events = self.table.update(attributed.sides[~spoofed])
         forged = _spoof_events(attributed.sides[spoofed])
-        return self._feed(FlowBatch.concat([events, forged]))
+        yield from self._feed(FlowBatch.concat([events, forged]))
 
-    def tick(self, now: float, monotonic: float) -> list[Message]:
-        """Once a second or so: failed connections, finished flows, phases of learning."""
-        messages = self._feed(self.table.sweep(now))
+    def tick(self, now: float, monotonic: float) -> Iterator[Message]:
+        """Once a second or so: failed connections, finished flows, phases of learning. Consume all messages."""
+        yield from self._feed(self.table.sweep(now))
         finished = self.table.finish(now)
         if len(finished):
             self.table.set_risk(self._core.finish(self._with_segments(finished.rows)))
         self.learning.step(monotonic, self._fresh)
         self._fresh = False
         self.journal.tick(now)
-        return messages
 
     def take_counters(self, dpid: int, taken: float, body: bytes) -> None:
         """A reading of a VFN's entry counters."""
@@ -100,17 +99,15 @@ class Live:
         """What to ask for again after the engine was away."""
         return [self._propose(proposal) for proposal in self._advisor.outstanding()]
 
-    def _feed(self, events: FlowBatch) -> list[Message]:
+    def _feed(self, events: FlowBatch) -> Iterator[Message]:
         if not len(events):
-            return []
+            return
         self._fresh = True
         ordered = FlowBatch(self._with_segments(events.rows[np.argsort(events.rows["end"], kind="stable")]))
-        messages = []
         for part in ordered.slices(self._tick, max(SLICE_ROWS, len(ordered) // MOST_SLICES)):
             verdicts = self._core.feed(part)
-            messages += [self._propose(proposal) for proposal in self._advisor.advise(verdicts)]
-            messages += self._tell(verdicts)
-        return messages
+            yield from map(self._propose, self._advisor.advise(verdicts))
+            yield from self._tell(verdicts)
 
     def _with_segments(self, rows: Array) -> Array:
         for end in ("src", "dst"):
@@ -132,9 +129,8 @@ class Live:
                 self.journal.released(self.names.vm(subject), now)
         self._core.set_cut({subject for subject in cut if isinstance(subject, int)})
 
-    def _tell(self, verdicts: list[Verdict]) -> list[Message]:
+    def _tell(self, verdicts: list[Verdict]) -> Iterator[Message]:
         """Detections for the engine, each behaviour of a subject at most every `REPEAT_SECONDS`."""
-        messages = []
         for verdict in verdicts:
             who = self.names.subject(subject_of(verdict))
             self.journal.note(who, verdict)
@@ -145,8 +141,7 @@ class Live:
                 self._told.clear()
             self._told[key] = verdict.time
             data = {"behaviour": verdict.behaviour, "risk": round(verdict.risk, 1), "reasons": list(verdict.reasons)}
-            messages.append(Message("detection", {**who, **data, "time": verdict.time}))
-        return messages
+            yield Message("detection", {**who, **data, "time": verdict.time})
 
     def _propose(self, proposal: Proposal) -> Message:
         verdict = proposal.verdict

@@ -36,12 +36,19 @@ FEATURES = SUMS + DISTINCT
 COUNTER_FEATURES = ("denied", "switch_packets")
 """Come from entry counters, so they are absent wherever flows alone are read."""
 
-ADMIN_PORTS = np.array(
-    [21, 22, 23, 110, 143, 389, 445, 993, 1433, 1521, 2222, 2323, 3306, 3389, 5432, 5900, 5985, 5986, 6379, 27017],
-    np.uint16,
-)
+
+def _port_set(*ports: int) -> Bool:
+    """Membership by index: `ports[dst_port]`, several times faster than a search."""
+    members = np.zeros(1 << 16, bool)
+    members[list(ports)] = True
+    return members
+
+
+ADMIN_PORTS = _port_set(
+    21, 22, 23, 110, 143, 389, 445, 993, 1433, 1521, 2222, 2323, 3306, 3389, 5432, 5900, 5985, 5986, 6379, 27017
+)  # fmt: skip
 """Services where a password opens the host: those that brute-force tools list as modules."""
-DNS_PORTS = np.array([53, 5353, 853], np.uint16)
+DNS_PORTS = _port_set(53, 853, 5353)
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,8 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
     inside, outside = rows["dst_segment"] > 0, rows["dst_segment"] == 0
     real = rows["dst_segment"] != NOBODY
     ported = (rows["proto"] == TCP) | (rows["proto"] == UDP)
-    admin = new & real & (rows["proto"] == TCP) & np.isin(rows["dst_port"], ADMIN_PORTS)
-    dns = new & ported & np.isin(rows["dst_port"], DNS_PORTS)
+    admin = new & real & (rows["proto"] == TCP) & ADMIN_PORTS[rows["dst_port"]]
+    dns = new & ported & DNS_PORTS[rows["dst_port"]]
     out = np.where(outside & sent, rows["src_bytes"], 0)
     columns = {
         "flows": new & real,

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Iterable
 
 from analyzer.enginelink import CONNECTED, EngineLink
 from analyzer.live import Live
@@ -119,7 +120,7 @@ class Process:
         log.warning("nobody has asked for the analyzer in %g s: ending", ORPHAN_SECONDS)
         return True
 
-    def _send(self, messages: list[Message]) -> None:
+    def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
             if message.kind == "propose":
                 log.info("proposing: %s", message.data)

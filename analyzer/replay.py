@@ -86,7 +86,7 @@ def _scores(core: Core, rows: Array) -> F8:
     """Risk of each flow when it was seen: its own, and its initiator's where it is of the kind that made that risk."""
     own = core.finish(rows)
     index = core.subjects.lookup(rows)
-    suspect = (rows["state"] & FlowState.FAILED != 0) | np.isin(rows["dst_port"], ADMIN_PORTS) | (own >= 20)
+    suspect = (rows["state"] & FlowState.FAILED != 0) | ADMIN_PORTS[rows["dst_port"]] | (own >= 20)
     return np.maximum(own, np.where(suspect, core.risk_now(index, rows["end"]), 0.0))
 
 

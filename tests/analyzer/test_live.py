@@ -1,6 +1,6 @@
 """A day of a small company, compressed: learned, judged, attacked, released. NetFlow in, proposals out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Day:
             if sent < until:
                 self._take(sent, self.live.take_records(decode([datagram]).records), accept)
 
-    def _take(self, now: float, messages: list[Message], accept: bool) -> None:
+    def _take(self, now: float, messages: Iterable[Message], accept: bool) -> None:
         for message in messages:
             if message.kind == "detection":
                 self.detections.append((now, dict(message.data)))
