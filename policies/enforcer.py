@@ -80,17 +80,27 @@ class Enforcer:
         self._codec = codec
         self._ports: dict[str, Mapping[str, int]] = {}
         self._rules: Mapping[str, tuple[FirewallRule, ...]] = {}
+        self._behind: set[str] = set()
         self._urgent: dict[int, tuple[str, str]] = {}
         self._urgent_requests = itertools.count(_URGENT_REQUESTS)
         self.states = {name: VfnState(interval) for name in inventory.vfns}
 
-    def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]], now: float) -> Outcome:
-        """The rules that belong into the switches, by id; VFNs for which they changed are brought up to date."""
+    def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
+        """The rules that belong into the switches, by id. VFNs for which they changed follow in `catch_up`."""
         changed = {*rules.items()} ^ {*self._rules.items()}
         self._rules = dict(rules)
+        self._behind |= {firewall.vfn for _, group in changed for firewall in group}
+
+    @property
+    def behind(self) -> bool:
+        """Is there something for `catch_up` to do?"""
+        return bool(self._behind)
+
+    def catch_up(self, now: float) -> Outcome:
+        """Compile the VFNs whose rules have changed. Put off until here, so that urgent sends do not wait for it."""
         outcome = Outcome()
-        for name in dict.fromkeys(firewall.vfn for _, group in sorted(changed) for firewall in group):
-            outcome.add(self._want(name, now))
+        for vfn in sorted(self._behind):
+            outcome.add(self._want(vfn, now))
         return outcome
 
     def send_urgent(self, rule: str) -> Outcome:
@@ -191,6 +201,7 @@ class Enforcer:
 
     def _want(self, vfn: str, now: float) -> Outcome:
         """Compile a VFN that is connected and give its machine what it must hold."""
+        self._behind.discard(vfn)
         if self.states[vfn].phase is Phase.AWAY:
             return Outcome()
         own = {rule: group for rule, group in self._rules.items() if any(one.vfn == vfn for one in group)}

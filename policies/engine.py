@@ -82,7 +82,7 @@ class Engine:
         self._applies: dict[str, Apply] = {}
         self.enforcer = Enforcer(inventory, codec, reconcile_seconds)
         self.book = Book(store, inventory, settings, clock.wall())
-        self.enforcer.set_rules(self.book.in_force(), clock.steady())
+        self.enforcer.set_rules(self.book.in_force())
         self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
 
     def stop(self) -> None:
@@ -148,16 +148,19 @@ class Engine:
         return []
 
     def timer(self) -> list[Outgoing]:
-        """Time has passed."""
+        """Time has passed; and what was put off for the sake of urgent messages is done."""
         wall, steady = self.clock.wall(), self.clock.steady()
         self._record_detections(self._detections.due(wall))
         changed = self.book.expire(wall)
         changed = self.book.retry(wall) or changed
         outgoing = self._rules_changed() if changed else []
+        outgoing += self._finish(self.enforcer.catch_up(steady))
         return [*outgoing, *self._finish(self.enforcer.timer(steady))]
 
     def patience(self) -> float | None:
-        """Seconds until `timer` will next have something to do."""
+        """Seconds until `timer` will next have something to do; None: until an event comes."""
+        if self.enforcer.behind:
+            return 0.0
         steady = self.enforcer.next_time()
         walls = [time for time in (self.book.next_time(), self._detections.next_time()) if time is not None]
         waits = [time - self.clock.wall() for time in walls]
@@ -208,14 +211,11 @@ class Engine:
         return [*outgoing, self._decided(rule.id, proposal.proposal, "installing", "")]
 
     def _rules_changed(self, urgent: str | None = None) -> list[Outgoing]:
-        """Bring the switches to what the book says now, and tell the analyzer."""
-        outcome = self.enforcer.set_rules(self.book.in_force(), self.clock.steady())
-        if urgent is not None:
-            first = self.enforcer.send_urgent(urgent)
-            first.add(outcome)
-            outcome = first
+        """Have the switches follow the book, and tell the analyzer."""
+        self.enforcer.set_rules(self.book.in_force())
         self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
-        return [*self._finish(outcome), Outgoing("analyzer", self._rules_message())]
+        first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent))
+        return [*first, Outgoing("analyzer", self._rules_message())]
 
     def _finish(self, outcome: Outcome) -> list[Outgoing]:
         """Messages of an outcome, and of everything that its news lead to."""

@@ -190,6 +190,8 @@ class Site:
                 self.held.append(message)
             else:
                 waiting += self._deliver(message)
+            if not waiting and self.engine.enforcer.behind:
+                waiting += self.engine.timer()
 
     def deliver_held(self) -> None:
         """Stop holding messages and deliver them."""
