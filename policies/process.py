@@ -8,7 +8,8 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 
 from policies.codec import SwitchCodec
 from policies.engine import Clock, Engine, Outgoing
@@ -37,7 +38,13 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
     configure("engine", settings.log_level)
     try:
         known = inventory.load(settings.inventory)
-        with closing(Store(settings.database)) as store, closing(Server(settings.engine_socket)) as server:
+        with ExitStack() as stack:
+            # Before the socket is there: whoever can connect can also tell this process to end.
+            ending = None if stop else stack.enter_context(_signals())
+            store = stack.enter_context(closing(Store(settings.database)))
+            server = stack.enter_context(closing(Server(settings.engine_socket)))
+            if ending is not None:
+                server.watch(ending.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
                 known,
@@ -48,11 +55,7 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 clock=clock,
             )
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            if stop is not None:
-                _Loop(engine, server).run(stop)
-            else:
-                with _signals(server) as signalled:
-                    _Loop(engine, server).run(signalled)
+            _Loop(engine, server).run(stop or (lambda: ending is not None and bool(ending.received)))
             engine.stop()
     except DynsegError as error:
         LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
@@ -139,18 +142,25 @@ class _Loop:
                 LOG.error("%s to %s was not sent: %s", out.message.kind, out.to, error)  # noqa: TRY400
 
 
+@dataclass(frozen=True)
+class _Ending:
+    """The signals that have come, and a file that is readable from then on."""
+
+    received: list[int]
+    fileno: int
+
+
 @contextmanager
-def _signals(server: Server) -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM or SIGINT has come; their coming ends a wait of the server at once."""
+def _signals() -> Iterator[_Ending]:
+    """Whether SIGTERM or SIGINT has come; their coming ends a wait of the server that watches the file at once."""
     received: list[int] = []
     reader, writer = socket.socketpair()
     with reader, writer:
         writer.setblocking(False)
         before = {number: signal.signal(number, lambda n, _frame: received.append(n)) for number in _ENDING}
         old = signal.set_wakeup_fd(writer.fileno())
-        server.watch(reader.fileno())
         try:
-            yield lambda: bool(received)
+            yield _Ending(received, reader.fileno())
         finally:
             signal.set_wakeup_fd(old)
             for number, handler in before.items():
