@@ -102,18 +102,10 @@ def list(path: Path, after: int = 0, limit: int = 100, kind: str | None = None) 
         AuditError: the file cannot be read.
     """
     with closing(_open(path)) as connection:
-        return read_rows(connection, path, after, limit, kind)
-
-
-def read_rows(
-    connection: sqlite3.Connection, path: Path, after: int, limit: int, kind: str | None
-) -> tuple[AuditRow, ...]:
-    """As `list`, over an open connection."""
-    try:
-        found = [_parsed(row) for row in _rows(connection, after, kind, limit)]
-    except (sqlite3.DatabaseError, ValueError) as error:
-        raise AuditError(f"a row cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
-    return tuple(found)
+        try:
+            return tuple(_parsed(row) for row in _rows(connection, after, kind, limit))
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise AuditError(f"a row cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -134,7 +134,6 @@ def conversations(draw: st.DrawFn) -> tuple[Network, list[SegmentationRule], tup
     return Network(inventory, rules), rules, (a, source), (b, target)
 
 
-@settings(max_examples=200)
 @given(conversations())
 def test_unicast_goes_exactly_where_the_rules_let_it(conversation) -> None:
     """For random rules, what is delivered in both directions is what the slow reference says, to the right end only."""
@@ -146,7 +145,6 @@ def test_unicast_goes_exactly_where_the_rules_let_it(conversation) -> None:
             assert network.send(a, packet) == ([b.name] if allowed else []), packet
 
 
-@settings(max_examples=200)
 @given(conversations())
 def test_addresses_are_resolved_exactly_where_the_rules_let_it(conversation) -> None:
     """ARP requests and neighbour solicitations reach the owner of the address and nobody else, or nobody."""

@@ -75,7 +75,7 @@ class Machine:
             self.answer()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_whatever_happens_the_vfn_ends_as_desired(data: st.DataObject) -> None:
     """After any order of comings, goings, changes, losses, silences and meddling, one quiet while makes it right."""
