@@ -1,5 +1,7 @@
 """Entry counters become features of VMs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.telemetry import inventory
@@ -11,7 +13,7 @@ from ryu_apps.wire import stats
 NET = inventory()
 WEB1 = NET.vms["web1"]
 HOME = NET.vfns[WEB1.vfn].dpid
-ENTRIES = {
+ENTRIES: dict[str, dict[str, Any]] = {
     "11": {"table": 3, "vm": "web1", "verdict": None, "rules": []},
     "12": {"table": 6, "vm": "web1", "verdict": "drop", "rules": ["a"]},
     "13": {"table": 6, "vm": "web1", "verdict": "allow", "rules": ["b"]},

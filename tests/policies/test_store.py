@@ -195,6 +195,7 @@ def test_verifying_goes_on_while_the_engine_writes(path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True, cwd=ROOT) as reader:
         while reader.poll() is None:
             store.write([Entry(1.0, "engine", "note", {"a": 1}), Entry(1.0, "engine", "note", {"b": 2})])
+        assert reader.stdout is not None
         assert reader.stdout.read().split() == ["None"] * 20
     store.close()
 
