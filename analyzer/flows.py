@@ -88,10 +88,6 @@ class FlowBatch:
         """All rows one after the other."""
         return cls(np.concatenate([b.rows for b in batches])) if batches else cls.empty()
 
-    def select(self, which: Array) -> FlowBatch:
-        """The rows under a mask or at positions."""
-        return FlowBatch(self.rows[which])
-
     def slices(self, seconds: float, count: int) -> Iterator[FlowBatch]:
         """The rows in order of their ends' clock, cut at each new `seconds` of it and after `count` rows.
 

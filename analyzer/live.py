@@ -33,6 +33,8 @@ ALERT_RISK = 50.0
 """Verdicts from here on are told to the engine."""
 REPEAT_SECONDS = 1.0
 """The same behaviour of the same subject is told this often."""
+MOST_SKEW = 5.0
+"""Seconds by which a VFN's clock may be ahead of this one's."""
 LIVE_STATES = ("installing", "enforced")
 
 
@@ -50,6 +52,7 @@ class Live:
         self.journal = Journal()
         self.transit = 0
         self.forged_outside = 0
+        self.misdated = 0
         self.attribution = Attribution(inventory)
         self._core = Core(self._segment, salt)
         digest = modelstore.inventory_digest(inventory)
@@ -60,9 +63,14 @@ class Live:
         self._told: dict[tuple[Subject, str], float] = {}
         self._fresh = False
 
-    def take_records(self, records: Records) -> Iterator[Message]:
-        """Count records; messages for the engine that follow, each as soon as it is known (so consume them all)."""
-        attributed = self.attribution.attribute(records)
+    def take_records(self, records: Records, now: float) -> Iterator[Message]:
+        """Count records; messages for the engine that follow, each as soon as it is known (so consume them all).
+
+        Records from the future are left out: the windows' clock follows the records and never goes back.
+        """
+        timely = records.until(now + MOST_SKEW)
+        self.misdated += len(records) - len(timely)
+        attributed = self.attribution.attribute(timely)
         self.transit += attributed.transit
         self.forged_outside += attributed.forged_outside
         spoofed = attributed.sides["spoofed"]
@@ -124,7 +132,7 @@ class Live:
             elif rule["action"] == "deny" and str(rule["source_ip"]).endswith(("/32", "/128")):
                 cut.add(address_halves(str(rule["source_ip"]).split("/")[0]))
         for subject in self._advisor.set_in_force(cut):
-            if isinstance(subject, int):
+            if isinstance(subject, int) and subject:
                 self._core.forget(subject, now)
                 self.journal.released(self.names.vm(subject), now)
         self._core.set_cut({subject for subject in cut if isinstance(subject, int)})

@@ -54,8 +54,6 @@ RECORD = np.dtype(
     ]
 )
 MOST_RECORDS = 30
-DROPPED_PORT = 65533
-"""Output port of a flow that the VFN dropped."""
 
 log = logging.getLogger("dynseg.analyzer.netflow")
 
@@ -73,6 +71,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    def until(self, latest: float) -> Records:
+        """Without records of packets later than `latest` (epoch seconds)."""
+        known = self.last <= latest
+        return Records(self.raw[known], self.vfn[known], self.first[known], self.last[known])
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ class Process:
                 self._awake.recv(4096)
         now = time.monotonic()
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
-            self._send(self._live.take_records(self._collector.drain()))
+            self._send(self._live.take_records(self._collector.drain(), time.time()))
             self._note_delay(self._waiting_since)
             self._waiting_since = None
         if now >= self._upkeep:

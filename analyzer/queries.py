@@ -101,6 +101,7 @@ class Queries:
             "lost_by_vfn": lost,
             "transit": self._live.transit,
             "forged_outside": self._live.forged_outside,
+            "misdated": self._live.misdated,
             **self._loop(),
             "risk": self._live.journal.highest(),
         }

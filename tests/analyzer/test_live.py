@@ -37,7 +37,7 @@ class Day:
                 if self.live.phase == "fitting":
                     self.live.learning.wait()
             if sent < until:
-                self._take(sent, self.live.take_records(decode([datagram]).records), accept)
+                self._take(sent, self.live.take_records(decode([datagram]).records, sent), accept)
 
     def _take(self, now: float, messages: Iterable[Message], accept: bool) -> None:
         for message in messages:
@@ -104,6 +104,7 @@ def push(source: str = "web3", begin: float = BEGIN) -> list[Talk]:
     return [Talk(begin, source, "stranger", 443, 50000, 6, 10, 20_000, 1400, 10_000, 66)]
 
 
+@pytest.mark.slow
 def test_ordinary_work_is_left_alone(day: Day) -> None:
     """Two minutes of the workload that was learned, drawn anew: nobody is proposed for anything."""
     day.pass_(workload(START, START + 120, 99), START + 120)
@@ -189,6 +190,7 @@ def test_an_isolated_vm_is_not_proposed_again_nor_are_its_peers(day: Day) -> Non
     assert day.accused() == ["web1"]
 
 
+@pytest.mark.slow
 def test_a_released_vm_starts_afresh_and_is_caught_again(day: Day) -> None:
     """Release wipes what was held against a VM; ordinary work stays free, a new attack is seen by itself."""
     day.pass_([*workload(START, BEGIN + 6, 5), *scan()], BEGIN + 6)
@@ -220,6 +222,17 @@ def test_flows_are_remembered_for_questions(day: Day) -> None:
     assert (rows[0]["src_pkts"], rows[0]["dst_pkts"], rows[0]["proto"]) == (6, 5, "tcp")
 
 
+def test_records_from_the_future_stop_no_clock(day: Day) -> None:
+    """A VFN whose clock is a year ahead is counted and left out; a scan seen by the others is proposed in time."""
+    ahead = [Talk(BEGIN + 31e6, "web4", "app1", 80, 40000)]
+    for _, datagram in Exporters(NET).datagrams(ahead):
+        list(day.live.take_records(decode([datagram]).records, START))
+    assert day.live.misdated == 6
+    day.pass_([*workload(START, BEGIN + 5, 5), *scan()], BEGIN + 5)
+    assert day.accused() == ["web1"]
+    assert day.proposals[0][0] - BEGIN <= 2.2
+
+
 def test_learning_waits_for_its_sign(tmp_path: Path) -> None:
     """With `learn_when` set, learning begins when the file appears and traffic comes, not before."""
     sign = tmp_path / "go"
@@ -245,8 +258,8 @@ def test_a_changed_baseline_is_not_loaded(learned: Path, tmp_path: Path) -> None
     models.mkdir()
     for file in (learned / "models").iterdir():
         (models / file.name).write_bytes(file.read_bytes())
-    with (models / "baseline.joblib").open("ab") as file:
-        file.write(b"x")
+    with (models / "baseline.joblib").open("ab") as model:
+        model.write(b"x")
     live = Live(Settings(state_dir=tmp_path), NET)
     assert live.phase == "waiting"
     assert "does not match its manifest" in live.learning.problem

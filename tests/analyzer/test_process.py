@@ -120,10 +120,10 @@ class Node:
         self.control = self.connect()
         self._request = 0
 
-    def spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self, code: str = CODE) -> subprocess.Popen[bytes]:
         env = {**os.environ, "DYNSEG_CONFIG": str(self.folder / "dynseg.yaml"), "OMP_NUM_THREADS": "1"}
         with (self.folder / "analyzer.log").open("ab") as log:
-            return subprocess.Popen([sys.executable, "-c", CODE], env=env, stderr=log)
+            return subprocess.Popen([sys.executable, "-c", code], env=env, stderr=log)
 
     def connect(self) -> Connection:
         connection = connect(self.folder / "run" / "analyzer.sock", DEADLINE)
@@ -182,6 +182,7 @@ def _dated(talk: Talk) -> Talk:
     return Talk(**{**talk.__dict__, "start": talk.start + _SHIFT})
 
 
+@pytest.mark.slow
 def test_learns_judges_proposes_and_survives(node: Node) -> None:
     """From first flow to proposal: phases, rubbish, an engine that comes late and goes away, a kill of the analyzer."""
     exporters = Exporters(NET)
@@ -190,12 +191,12 @@ def test_learns_judges_proposes_and_survives(node: Node) -> None:
         for rubbish in (b"", b"x" * 100, b"\0\5\0\2" + bytes(68)):
             out.sendto(rubbish, ("127.0.0.1", node.port))
     until(lambda: node.status()["rubbish"] == 3, "rubbish is counted")
-    node.send(work(20), exporters)
+    node.send(work(20, -60), exporters)
     until(lambda: node.status()["phase"] == "learning", "learning")
-    node.send(work(30, 20), exporters)
+    node.send(work(30, -40), exporters)
     until(lambda: node.status()["phase"] == "judging", "judging")
 
-    scan = [refused(START + 60 + i / 300, "web1", f"db{i % 3 + 1}", 1 + i // 3, 33000 + i) for i in range(600)]
+    scan = [refused(START - 5 + i / 300, "web1", f"db{i % 3 + 1}", 1 + i // 3, 33000 + i) for i in range(600)]
     node.send([_dated(talk) for talk in scan], exporters)
     until(lambda: node.call("verdicts", limit=5)[1], "a verdict")
     assert not node.status()["engine_connected"]
@@ -258,6 +259,21 @@ def test_ends_cleanly_when_told(node: Node, sign: signal.Signals) -> None:
     node.process.send_signal(sign)
     assert node.process.wait(DEADLINE) == 0
     assert not (node.folder / "run" / "analyzer.sock").exists()
+
+
+def test_ends_when_nobody_wants_it(node: Node) -> None:
+    """Without control for its time the process ends with status 0; with control it stays."""
+    node.process.terminate()
+    node.process.wait(DEADLINE)
+    node.control.close()
+    node.process = node.spawn("from analyzer import process; process.ORPHAN_SECONDS = 1.0; " + CODE)
+    node.control = node.connect()
+    began = time.monotonic()
+    until(lambda: node.status()["uptime_seconds"] > 2.5, "it stays while control is there")
+    assert time.monotonic() - began > 1.0
+    node.control.close()
+    assert node.process.wait(DEADLINE) == 0
+    assert "nobody has asked for the analyzer" in node.log()
 
 
 def test_a_taken_port_is_one_line(node: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
