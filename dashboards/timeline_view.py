@@ -13,6 +13,8 @@ from dashboards.svg import GRID, INK, MUTED, TimeScale, add, axis, markup, pictu
 
 WIDTH, LEFT, RIGHT = 1160.0, 205.0, 1145.0
 FLAGS, LANE, LANE_GAP, STRIP, STRIP_GAP = 36.0, 54.0, 20.0, 14.0, 7.0
+FLAG = 20.0
+"""Room of a moment's flag."""
 QUIET_BELOW = 20.0
 """A VM that never went above this risk, was not attacked from and met no rule has no lane of its own."""
 
@@ -91,10 +93,24 @@ def _strips(drawing: ET.Element, row: Sequence[ProbeSeries], scale: TimeScale, y
 
 def _moments(drawing: ET.Element, report: DemoReport, scale: TimeScale, bottom: float) -> None:
     """Numbered flags; the list below the picture says what they mean."""
-    for number, moment in enumerate(report.moments, start=1):
-        x = scale.x(moment.time)
-        add(drawing, "line", x1=x, x2=x, y1=18, y2=bottom, stroke="#c2cad3", stroke_dasharray="3 3")
-        flag = add(drawing, "circle", cx=x, cy=10, r=9, fill="#ffffff", stroke=MUTED)
-        tip(flag, moment.text)
-        add(drawing, "text", str(number), x=x, y=14, text_anchor="middle", fill=INK, class_="small")
+    times = [scale.x(moment.time) for moment in report.moments]
+    for number, (moment, x, flag) in enumerate(zip(report.moments, times, spread(times), strict=True), start=1):
+        way = add(drawing, "path", d=f"M {flag:.1f} 18 L {x:.1f} 26 V {bottom:.1f}", fill="none", stroke="#c2cad3")
+        way.set("stroke-dasharray", "3 3")
+        circle = add(drawing, "circle", cx=flag, cy=10, r=9, fill="#ffffff", stroke=MUTED)
+        tip(circle, moment.text)
+        add(drawing, "text", str(number), x=flag, y=14, text_anchor="middle", fill=INK, class_="small")
     add(drawing, "line", x1=LEFT, x2=RIGHT, y1=bottom, y2=bottom, stroke=GRID)
+
+
+def spread(places: Sequence[float]) -> list[float]:
+    """The places moved apart to a flag's width, groups that touch kept over their middle; order stays."""
+    groups: list[list[float]] = []  # [middle, number of flags]
+    for place in sorted(places):
+        groups.append([place, 1.0])
+        while len(groups) > 1 and groups[-1][0] - groups[-2][0] < FLAG * (groups[-1][1] + groups[-2][1]) / 2:
+            (middle, many), (before, few) = groups.pop(), groups.pop()
+            groups.append([(middle * many + before * few) / (many + few), many + few])
+    apart = [middle + FLAG * (n - (many - 1) / 2) for middle, many in groups for n in range(int(many))]
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return [x for _, x in sorted(zip(order, apart, strict=True))]

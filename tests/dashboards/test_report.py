@@ -18,6 +18,7 @@ from dashboards.model import DemoReport, ProbeSeries, ReportLink, ReportRule, Ri
 from dashboards.report import render
 from dashboards.strips import cells, loss_words, runs
 from dashboards.svg import TimeScale
+from dashboards.timeline_view import FLAG, spread
 from dashboards.topology_view import levels_of, place
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -172,6 +173,17 @@ def test_ticks_are_round_ordered_and_apart(seconds: float, room: float) -> None:
     assert places
     assert all(100 <= x <= 1100.01 for x in places)
     assert all(b - a >= room - 0.01 for a, b in pairwise(places))
+
+
+@given(st.lists(st.floats(200, 1140), max_size=12))
+def test_flags_do_not_cover_each_other(places: list[float]) -> None:
+    """Flags keep their order, stand a flag's width apart, and do not move where there is room."""
+    moved = spread(places)
+    assert len(moved) == len(places)
+    in_order = [x for _, x in sorted(zip(places, moved, strict=True))]
+    assert all(b - a >= FLAG - 1e-6 for a, b in pairwise(in_order))
+    if all(b - a >= FLAG for a, b in pairwise(sorted(places))):
+        assert moved == places
 
 
 def test_the_best_connected_vfn_is_on_top() -> None:
