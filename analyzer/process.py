@@ -21,7 +21,7 @@ from topology import inventory as inventories
 
 ORPHAN_SECONDS = 30.0
 """Without control for so long, the process ends."""
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.005
 """A burst of datagrams is left to come in for so long before it is worked on."""
 UPKEEP_SECONDS = 1.0
 """Between two looks for failed connections and finished flows."""
