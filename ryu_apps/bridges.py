@@ -47,6 +47,10 @@ class Database:
         """The bridge of a name."""
         return next((row for row in self.tables.get("Bridge", {}).values() if row["name"] == name), None)
 
+    def bridges(self) -> frozenset[str]:
+        """Names of all bridges."""
+        return frozenset(row["name"] for row in self.tables.get("Bridge", {}).values())
+
     def users(self, column: str, uuid: str) -> int:
         """How many bridges refer to a row."""
         return sum(uuid in elements(row[column]) for row in self.tables.get("Bridge", {}).values())

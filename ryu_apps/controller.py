@@ -64,7 +64,7 @@ class Control(RyuApp):
         targets = startup.targets(config) if config.ovsdb.manage_bridges else None
         self._sessions = Sessions(network, self._announce)
         self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, self._sessions.on_interface_ids)
-        self._relay = Relay(self._sessions, self._engine)
+        self._relay = Relay(self._sessions, self._engine, self._ovsdb.wait_until_followed)
         self._counters = Counters(self._sessions, self._analyzer, config.openflow.statistics_seconds)
         self._lag = LagMeter()
         peers = {"engine": self._engine, "analyzer": self._analyzer}

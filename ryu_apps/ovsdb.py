@@ -12,13 +12,15 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ryu.lib import hub
 
 from runtime.errors import SettingsError, TransientError
+from ryu_apps import datapath
 from ryu_apps.bridges import MONITORED, Database, Targets, commands
-from topology.model import Inventory
+from topology.model import Inventory, Vfn
 
 LOG = logging.getLogger("dynseg.control.ovsdb")
 
@@ -72,6 +74,7 @@ class Ovsdb:
         self._targets = targets
         self._on_interface_ids = on_interface_ids
         self.connected = False
+        self._bridges: frozenset[str] = frozenset()
         self._interface_ids: Mapping[str, str] = {}
 
     def run(self) -> None:
@@ -90,7 +93,17 @@ class Ovsdb:
             hub.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)
 
+    def wait_until_followed(self, vfn: Vfn) -> None:
+        """Return when packets meet the VFN's flow tables as they are now; at once when its switch is not local."""
+        if vfn.bridge not in self._bridges or not self._endpoint.startswith("unix:"):
+            return
+        try:
+            datapath.wait_until_followed(Path(self._endpoint.removeprefix("unix:")).parent)
+        except TransientError as error:
+            LOG.warning("cannot tell when the data path of %s follows its tables: %s", vfn.name, error)
+
     def _compare(self, database: Database) -> None:
+        self._bridges = database.bridges()
         ids = database.interface_ids()
         if ids != self._interface_ids:
             self._interface_ids = ids

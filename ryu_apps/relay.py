@@ -11,16 +11,25 @@ from runtime.channel import Message
 from ryu_apps.peer import Peer
 from ryu_apps.session import Session, SessionLostError
 from ryu_apps.sessions import Sessions
+from topology.model import Vfn
 
 LOG = logging.getLogger("dynseg.control.relay")
 
 
 class Relay:
-    """The engine's hand at the switches: `read` and `apply` messages in, `installed` and `applied` out."""
+    """The engine's hand at the switches: `read` and `apply` messages in, `installed` and `applied` out.
 
-    def __init__(self, sessions: Sessions, engine: Peer) -> None:
+    Args:
+        sessions: the VFNs.
+        engine: whose hand it is.
+        wait_until_followed: returns when a VFN's packets are forwarded by its flow tables as they are now.
+    """
+
+    def __init__(self, sessions: Sessions, engine: Peer, wait_until_followed: Callable[[Vfn], None]) -> None:
         self._sessions = sessions
         self._engine = engine
+        self._wait_until_followed = wait_until_followed
+        self._changed: set[int] = set()
 
     def take(self, message: Message) -> None:
         """Start what the engine asks for. A VFN that is gone needs no answer: its `vfn_down` is on the way."""
@@ -40,11 +49,15 @@ class Relay:
             session.end(error.message)
 
     def _read(self, session: Session, message: Message) -> None:
+        while session.vfn.dpid in self._changed:  # what is read back after a change shall be what packets meet
+            self._changed.discard(session.vfn.dpid)
+            self._wait_until_followed(session.vfn)
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         for part in session.read():
             self._engine.send(Message("installed", {**data, "last": part.last}, part.raw))
 
     def _apply(self, session: Session, message: Message) -> None:
+        self._changed.add(session.vfn.dpid)
         applied = session.apply(message.body)
         errors = [error.as_json() for error in applied.errors]
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
