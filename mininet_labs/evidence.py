@@ -27,8 +27,8 @@ class Strike:
 
     @property
     def confirmed(self) -> float | None:
-        """When a switch had first confirmed that rule's entries by a barrier; else when they were read back."""
-        return None if self.rule is None else float(self.rule["installed_at"] or self.rule["enforced_at"])
+        """When the product had confirmed the cut: barrier, data path that follows, entries read back."""
+        return None if self.rule is None else float(self.rule["enforced_at"])
 
     @property
     def contained_seconds(self) -> float | None:

@@ -79,7 +79,7 @@ def _attack(strike: Strike) -> dict[str, Any]:
         "packets_forwarded_after_contain": strike.forwarded_after,
         "attack_packets_sent_after_contain": strike.sent_after,
         "attack_packets_sent": len(strike.watch.attack),
-        "contained_at": strike.confirmed,
+        "confirmed_at": strike.confirmed,
         "rule": strike.rule and dict(strike.rule),
     }
 
@@ -91,7 +91,7 @@ def _strike(strike: Strike) -> tuple[Finding, ...]:
     reasons = "; ".join(strike.rule["reasons"])
     seconds = strike.contained_seconds
     words = (
-        f"{strike.sent_after} attack packets sent after the switch confirmed the cut, {strike.forwarded_after} of the"
+        f"{strike.sent_after} attack packets sent after the cut was confirmed, {strike.forwarded_after} of the"
         f" VM's packets delivered (asked: some, 0); {strike.watch.missed} frames missed by the watcher"
     )
     held = strike.forwarded_after == 0 and strike.sent_after > 0 and strike.watch.missed == 0

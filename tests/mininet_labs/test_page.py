@@ -21,7 +21,6 @@ RULE: dict[str, Any] = {
     "source_vm": "web1",
     "source_ip": None,
     "created": 101.0,
-    "installed_at": 101.05,
     "enforced_at": 101.1,
     "released_at": 110.0,
     "risk": 97.0,
