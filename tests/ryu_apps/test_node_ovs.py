@@ -88,6 +88,7 @@ def test_the_story_of_a_rule(node: Node) -> None:
     assert node.ask("DELETE", f"/v1/rules/{identity}", Role.OPERATOR).is_success
     until(lambda: rule_in(node, identity, "released"), "released")
     until(lambda: flows("tc0") == plain, "the entries are as before")
+    until(lambda: (rule_in(node, identity, "released") or {}).get("removed_at"), "and read back")
     audited = CliRunner().invoke(main, ["audit", "verify"], env=node.environment)
     assert audited.exit_code == 0, audited.output
     rows = node.ask("GET", "/v1/audit?limit=1000").json()
