@@ -23,6 +23,7 @@ from mininet_labs.errors import LabError
 from topology.model import Inventory, OutsidePort, Vm
 
 MARK = "dynseg-lab"
+NICENESS = "10"
 _CALM = "for key in accept_dad router_solicitations; do echo 0 > /proc/sys/net/ipv6/conf/default/$key; done"
 """Addresses are fixed: no waiting for duplicates, no asking for routers that do not exist."""
 
@@ -84,8 +85,11 @@ class LabNetwork:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a program on an endpoint. It gets no Ctrl-C of the terminal, and dies when this process dies."""
-        command = ["mnexec", "-a", str(self.pid(endpoint)), *mortal(argv)]
+        """Start a program on an endpoint. It gets no Ctrl-C of the terminal, and dies when this process dies.
+
+        It runs with low priority: outside a lab the VMs' work is not done by the processors of switch and controller.
+        """
+        command = ["mnexec", "-a", str(self.pid(endpoint)), "nice", "-n", NICENESS, *mortal(argv)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd, start_new_session=True
         )
