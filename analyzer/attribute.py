@@ -103,29 +103,35 @@ class Attribution:
 
     def attribute(self, records: Records) -> Attributed:
         """Keep what entered the network at a VM's or outside port: so each direction of a flow counts exactly once."""
-        owner = self.owner(records.vfn, records.raw["input"])
+        return self.settle(_sides(records))
+
+    def settle(self, sides: Array) -> Attributed:
+        """Say whose each side is (`src_vm`, `dst_vm`, `spoofed`), and leave out what nobody here sent."""
+        owner = self.owner(sides["vfn"], sides["port"])
         entered = owner != NOBODY
-        sides = self._sides(records, owner)[entered]
+        sides["src_vm"] = owner
+        group = is_group(sides["dst_hi"], sides["dst_lo"])
+        sides["dst_vm"] = np.where(group, NOBODY, self._book.vm_of(sides["dst_hi"], sides["dst_lo"]))
+        sides = sides[entered]
         claimed = self._book.vm_of(sides["src_hi"], sides["src_lo"])
         forged = (sides["src_vm"] == 0) & (claimed != 0)
         sides["spoofed"] = (sides["src_vm"] > 0) & (claimed != sides["src_vm"]) & ~_asks_for_address(sides)
         return Attributed(sides[~forged], int((~entered).sum()), int(forged.sum()))
 
-    def _sides(self, records: Records, owner: Array) -> Array:
-        raw = records.raw
-        sides = np.zeros(len(raw), SIDE)
-        sides["first"], sides["last"] = records.first, np.maximum(records.first, records.last)
-        sides["src_lo"], sides["dst_lo"] = v4_low(raw["src"]), v4_low(raw["dst"])
-        sides["pkts"], sides["bytes"] = raw["packets"], raw["bytes"]
-        with_ports = (raw["proto"] == TCP) | (raw["proto"] == UDP)  # else type and code of ICMP stand there
-        sides["src_port"] = np.where(with_ports, raw["src_port"], 0)
-        sides["dst_port"] = np.where(with_ports, raw["dst_port"], 0)
-        for name in ("proto", "flags"):
-            sides[name] = raw[name]
-        sides["vfn"], sides["port"], sides["src_vm"] = records.vfn, raw["input"], owner
-        group = is_group(sides["dst_hi"], sides["dst_lo"])
-        sides["dst_vm"] = np.where(group, NOBODY, self._book.vm_of(sides["dst_hi"], sides["dst_lo"]))
-        return sides
+
+def _sides(records: Records) -> Array:
+    raw = records.raw
+    sides = np.zeros(len(raw), SIDE)
+    sides["first"], sides["last"] = records.first, np.maximum(records.first, records.last)
+    sides["src_lo"], sides["dst_lo"] = v4_low(raw["src"]), v4_low(raw["dst"])
+    sides["pkts"], sides["bytes"] = raw["packets"], raw["bytes"]
+    with_ports = (raw["proto"] == TCP) | (raw["proto"] == UDP)  # else type and code of ICMP stand there
+    sides["src_port"] = np.where(with_ports, raw["src_port"], 0)
+    sides["dst_port"] = np.where(with_ports, raw["dst_port"], 0)
+    for name in ("proto", "flags"):
+        sides[name] = raw[name]
+    sides["vfn"], sides["port"] = records.vfn, raw["input"]
+    return sides
 
 
 def _asks_for_address(sides: Array) -> Bool:

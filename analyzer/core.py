@@ -24,6 +24,10 @@ from analyzer.windows import Windows
 AGREEING = 2
 """Evaluations, of the last three of a subject, in which behaviour and baseline must agree."""
 _LAST_THREE = 0b111
+_DEEDS = FlowState.NEW | FlowState.ASKED | FlowState.FAILED | FlowState.SPOOFED
+"""What makes the initiator of an event worth a look."""
+_PROVES_NOTHING = FlowState.SPOOFED | FlowState.FAILED | FlowState.ASKED
+"""Such events make nobody a known peer."""
 
 
 class Core:
@@ -90,8 +94,8 @@ class Core:
         excused = self._cut[np.maximum(rows["dst_vm"], 0)]
         self._windows.add(now, index, contributions(rows, novelty, excused))
         if self.learner is not None:
-            self._known.learn(rows[(rows["state"] & (FlowState.SPOOFED | FlowState.FAILED)) == 0])
-        did = (rows["state"] & (FlowState.NEW | FlowState.FAILED | FlowState.SPOOFED) != 0) | (rows["src_bytes"] > 0)
+            self._known.learn(rows[rows["state"] & _PROVES_NOTHING == 0])
+        did = (rows["state"] & _DEEDS != 0) | (rows["src_bytes"] > 0)
         active = np.unique(index[did])
         active = active[~self._cut[np.where(active <= self._vms, active, 0)]]
         return self._evaluate(self._windows.now, active) if len(active) else []

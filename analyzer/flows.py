@@ -63,6 +63,8 @@ class FlowState(IntFlag):
     """The source address is not one of the VM's on whose port it came in."""
     ANSWERED_ONLY = 16
     """Only replies were seen so far: the initiator has sent nothing that counts."""
+    ASKED = 32
+    """A copy of the first packet alone: whom the initiator turns to is known, a record of the flow is to come."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer import modelstore
+from analyzer import copies, modelstore
 from analyzer.advisor import Advisor, Proposal, Subject, subject_of
 from analyzer.attribute import Attribution
 from analyzer.core import Core
@@ -58,6 +58,10 @@ class Live:
         digest = modelstore.inventory_digest(inventory)
         self.learning = Learning(self._core, settings.analyzer, settings.models, digest)
         self._counters = Counters(inventory)
+        self._vfn_by_dpid = {vfn.dpid: vfn.number for vfn in inventory.vfns.values()}
+        self._opened: list[FlowBatch] = []
+        self.copies = 0
+        self.copies_unread = 0
         self._advisor = Advisor(first=int(time.time() * 1000))
         self._tick = settings.analyzer.tick_seconds
         self._told: dict[tuple[Subject, str], float] = {}
@@ -75,7 +79,7 @@ class Live:
         self.forged_outside += attributed.forged_outside
         spoofed = attributed.sides["spoofed"]
         events = self.table.update(attributed.sides[~spoofed])
-        forged = _spoof_events(attributed.sides[spoofed])
+        forged = _lone_events(attributed.sides[spoofed], FlowState.SPOOFED)
         yield from self._feed(FlowBatch.concat([events, forged]))
 
     def tick(self, now: float, monotonic: float) -> Iterator[Message]:
@@ -87,6 +91,29 @@ class Live:
         self.learning.step(monotonic, self._fresh)
         self._fresh = False
         self.journal.tick(now)
+
+    def take_copies(self, dpid: int, body: bytes) -> None:
+        """Copies of opening packets (`copies.COPY` rows) of a VFN, to be counted by `feed_copies`.
+
+        Raises:
+            ChannelError: the body is no whole number of copies.
+        """
+        opened = copies.decode(body, self._vfn_by_dpid.get(dpid, -1))
+        sides = self.attribution.settle(opened.sides).sides
+        own = sides[~sides["spoofed"]]
+        self.copies += len(own)
+        self.copies_unread += len(body) // copies.COPY.itemsize - len(own)
+        self._opened.append(_lone_events(own, FlowState.ASKED))
+
+    @property
+    def copies_waiting(self) -> int:
+        """Copies for `feed_copies`."""
+        return sum(map(len, self._opened))
+
+    def feed_copies(self) -> Iterator[Message]:
+        """Count the copies that came, each tick or `SLICE_ROWS` of them. Consume all messages."""
+        events, self._opened = FlowBatch.concat(self._opened), []
+        yield from self._feed(events)
 
     def take_counters(self, dpid: int, taken: float, body: bytes) -> None:
         """A reading of a VFN's entry counters."""
@@ -173,8 +200,8 @@ class Live:
         return self.learning.phase
 
 
-def _spoof_events(sides: Array) -> FlowBatch:
-    """Evidence against the VM on the port; the flow itself is nobody's and is kept nowhere."""
+def _lone_events(sides: Array, state: FlowState) -> FlowBatch:
+    """Evidence about the VM on the port; the flow itself is kept nowhere."""
     batch = FlowBatch.empty(len(sides))
     rows = batch.rows
     for name in ("src_hi", "src_lo", "dst_hi", "dst_lo", "src_port", "dst_port", "proto", "flags", "vfn", "port"):
@@ -182,5 +209,5 @@ def _spoof_events(sides: Array) -> FlowBatch:
     rows["start"], rows["end"] = sides["first"], sides["last"]
     rows["src_vm"], rows["dst_vm"] = sides["src_vm"], sides["dst_vm"]
     rows["src_pkts"], rows["src_bytes"] = sides["pkts"], sides["bytes"]
-    rows["state"] = FlowState.SPOOFED
+    rows["state"] = state
     return batch

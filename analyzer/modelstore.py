@@ -23,7 +23,8 @@ from topology.model import Inventory
 
 MODEL = "baseline.joblib"
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""2: windows see copies of opening packets, too."""
 Fit = Callable[[int, str], Baseline]
 """From (seed, inventory digest)."""
 

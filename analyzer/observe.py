@@ -99,17 +99,18 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
     spoofed = state & FlowState.SPOOFED != 0
     sent = (state & FlowState.ANSWERED_ONLY == 0) & ~spoofed
     new = (state & FlowState.NEW != 0) & sent
+    asked = new | ((state & FlowState.ASKED != 0) & sent)  # the record adds the same item again: still one
     failed = (state & FlowState.FAILED != 0) & sent & ~excused
     inside, outside = rows["dst_segment"] > 0, rows["dst_segment"] == 0
     real = rows["dst_segment"] != NOBODY
     ported = (rows["proto"] == TCP) | (rows["proto"] == UDP)
-    admin = new & real & (rows["proto"] == TCP) & ADMIN_PORTS[rows["dst_port"]]
+    admin = real & (rows["proto"] == TCP) & ADMIN_PORTS[rows["dst_port"]]
     dns = new & ported & DNS_PORTS[rows["dst_port"]]
     out = np.where(outside & sent, rows["src_bytes"], 0)
     columns = {
         "flows": new & real,
         "failed": failed & real,
-        "admin_flows": admin,
+        "admin_flows": new & admin,
         "bytes_out": out,
         "bytes_in": np.where(outside & sent, rows["dst_bytes"], 0),
         "bytes_unknown": np.where(novelty.outside, out, 0),
@@ -125,12 +126,12 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
     return Contribution(
         sums,
         {
-            "in_hosts": (new & inside, host),
-            "in_services": (new & inside & ported, service),
-            "out_hosts": (new & outside, host),
+            "in_hosts": (asked & inside, host),
+            "in_services": (asked & inside & ported, service),
+            "out_hosts": (asked & outside, host),
             "failed_services": (failed & real, service),
-            "admin_pairs": (admin, service),
-            "new_peers": (new & inside & novelty.peer, host),
-            "new_outside": (new & outside & novelty.outside, host),
+            "admin_pairs": (asked & admin, service),
+            "new_peers": (asked & inside & novelty.peer, host),
+            "new_outside": (asked & outside & novelty.outside, host),
         },
     )

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from analyzer.enginelink import CONNECTED, EngineLink
-from analyzer.live import Live
+from analyzer.live import SLICE_ROWS, Live
 from analyzer.netflow import Collector
 from analyzer.queries import Queries
 from runtime import log as logs
@@ -57,6 +57,7 @@ class Process:
         self._alone_since = time.monotonic()
         self._upkeep = 0.0
         self._waiting_since: float | None = None
+        self._copies_since: float | None = None
         self._delays: deque[tuple[float, float]] = deque()
         self._queries = Queries(self._live, self._collector, self._inventory, self._own_status)
 
@@ -89,8 +90,10 @@ class Process:
     def _turn(self) -> None:
         """Wait for what comes, at most until something is due, and deal with it."""
         now = time.monotonic()
-        due = self._upkeep if self._waiting_since is None else min(self._upkeep, self._waiting_since + GATHER_SECONDS)
+        due = min(self._upkeep, self._copies_due())
         gathering = self._waiting_since is not None
+        if self._waiting_since is not None:
+            due = min(due, self._waiting_since + GATHER_SECONDS)
         if gathering:
             time.sleep(max(0.0, min(due - now, GATHER_SECONDS)))  # the socket stays readable: polling would spin
         for event in self._server.poll(0 if gathering else due - now):
@@ -103,6 +106,9 @@ class Process:
             else:
                 self._awake.recv(4096)
         now = time.monotonic()
+        if now >= self._copies_due():
+            self._copies_since = None
+            self._send(self._live.feed_copies())
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
             self._send(self._live.take_records(self._collector.drain(), time.time()))
             self._note_delay(self._waiting_since)
@@ -110,6 +116,13 @@ class Process:
         if now >= self._upkeep:
             self._upkeep = now + UPKEEP_SECONDS
             self._send(self._live.tick(time.time(), now))
+
+    def _copies_due(self) -> float:
+        """When to count the copies that came: after a tick, or as soon as they fill a slice."""
+        if self._copies_since is None:
+            return float("inf")
+        full = self._live.copies_waiting >= SLICE_ROWS
+        return self._copies_since + (0.0 if full else self._settings.analyzer.tick_seconds)
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -167,6 +180,9 @@ class Process:
                 self._control.add(peer)
         elif message.kind == "vfn_ports":
             self._live.attribution.set_ports(int(data["dpid"]), data["ports"])
+        elif message.kind == "copies":
+            self._live.take_copies(int(data["dpid"]), message.body)
+            self._copies_since = self._copies_since or time.monotonic()
         elif message.kind == "counters":
             self._live.take_counters(int(data["dpid"]), float(data["time"]), message.body)
         elif message.kind == "call":

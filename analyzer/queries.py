@@ -102,6 +102,8 @@ class Queries:
             "transit": self._live.transit,
             "forged_outside": self._live.forged_outside,
             "misdated": self._live.misdated,
+            "copies": self._live.copies,
+            "copies_unread": self._live.copies_unread,
             **self._loop(),
             "risk": self._live.journal.highest(),
         }

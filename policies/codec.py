@@ -44,6 +44,9 @@ class SwitchCodec(Protocol):
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         """The messages inside one atomic ONF bundle: open, add each, commit."""
 
+    def limit_copies(self, packets_per_second: int) -> bytes:
+        """Messages that let so many copies of packets to the controller, whether or not there was a limit before."""
+
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
 

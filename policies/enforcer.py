@@ -34,7 +34,9 @@ from policies.rules import FirewallRule, Verdict
 from runtime.channel import Message
 from topology.model import Inventory
 
-_URGENT_REQUESTS = 1 << 32
+_LIMIT_REQUEST = 1 << 32
+"""The request that limits a VFN's copies."""
+_URGENT_REQUESTS = _LIMIT_REQUEST + 1
 """Requests from here on are urgent sends; a VFN's cycle counts from 1."""
 _MAX_URGENT = 10_000
 
@@ -49,11 +51,18 @@ class UrgentDone:
 
 
 @dataclass(frozen=True)
+class Unlimited:
+    """A VFN refuses the meter that limits its copies."""
+
+    errors: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
 class News:
     """Something that the engine has to put on record or act upon."""
 
     vfn: str
-    what: Command | UrgentDone
+    what: Command | UrgentDone | Unlimited
 
 
 @dataclass
@@ -75,9 +84,10 @@ class Outcome:
 class Enforcer:
     """The VFNs of an inventory. Times are seconds of a clock that never goes back."""
 
-    def __init__(self, inventory: Inventory, codec: SwitchCodec, interval: float) -> None:
+    def __init__(self, inventory: Inventory, codec: SwitchCodec, interval: float, copies_per_second: int) -> None:
         self._inventory = inventory
         self._codec = codec
+        self._copies_per_second = copies_per_second
         self._ports: dict[str, Mapping[str, int]] = {}
         self._rules: Mapping[str, tuple[FirewallRule, ...]] = {}
         self._behind: set[str] = set()
@@ -124,6 +134,9 @@ class Enforcer:
         """A VFN has connected."""
         outcome = self._step(vfn, Up(), now)
         self._ports[vfn] = dict(ports)
+        # The limit goes ahead of any entry that copies. It is no entry: setting it again changes nothing in force.
+        data = {"dpid": self._dpid(vfn), "request": _LIMIT_REQUEST, "urgent": True}
+        outcome.control.append(Message("apply", data, self._codec.limit_copies(self._copies_per_second)))
         outcome.add(self._want(vfn, now))
         return outcome
 
@@ -156,6 +169,8 @@ class Enforcer:
         self, vfn: str, request: int, seconds: float, errors: Sequence[Mapping[str, Any]], now: float
     ) -> Outcome:
         """A barrier has come back."""
+        if request == _LIMIT_REQUEST:
+            return Outcome(news=[News(vfn, Unlimited(errors))] if errors else [])
         if request < _URGENT_REQUESTS:
             return self._step(vfn, Applied(request, seconds, errors), now)
         place = self._urgent.pop(request, None)

@@ -20,7 +20,7 @@ from policies.admission import Admitted, Refused
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
 from policies.detections import Detection, Detections
-from policies.enforcer import Enforcer, News, Outcome, UrgentDone
+from policies.enforcer import Enforcer, News, Outcome, Unlimited, UrgentDone
 from policies.lifecycle import RuleRecord
 from policies.reconcile import REFUSED, Apply, Done, Drift, Failed, Phase, Synced
 from policies.requests import ProposeParams
@@ -70,6 +70,7 @@ class Engine:
         settings: EngineSettings,
         *,
         reconcile_seconds: float,
+        copies_per_second: int,
         clock: Clock,
     ) -> None:
         self.inventory = inventory
@@ -80,7 +81,7 @@ class Engine:
         self._detections = Detections()
         self._proposals: dict[str, int] = {}
         self._applies: dict[str, Apply] = {}
-        self.enforcer = Enforcer(inventory, codec, reconcile_seconds)
+        self.enforcer = Enforcer(inventory, codec, reconcile_seconds, copies_per_second)
         self.book = Book(store, inventory, settings, clock.wall())
         self.enforcer.set_rules(self.book.in_force())
         self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
@@ -234,6 +235,15 @@ class Engine:
                 self._bundle_done(vfn, seconds, now)
             case UrgentDone() as done:
                 self._urgent_done(vfn, done, now)
+            case Unlimited(errors):
+                reason = f"the switch does not limit its copies: {_in_words(errors)}"
+                LOG.error("VFN %s: %s", vfn, reason)
+                self.book.note(
+                    ENGINE,
+                    "failed",
+                    now,
+                    {"vfn": vfn, "rules": [], "urgent": True, "reason": reason, "errors": [*errors]},
+                )
             case Synced():
                 for record in self.book.confirm(self.enforcer.states, now):
                     LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)

@@ -52,6 +52,7 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 store,
                 settings.engine,
                 reconcile_seconds=settings.openflow.reconcile_seconds,
+                copies_per_second=settings.openflow.copies_per_second,
                 clock=clock,
             )
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))

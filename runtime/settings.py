@@ -41,6 +41,8 @@ class OpenFlowSettings(Section):
     """Time between two read-backs of a VFN whose entries are believed right."""
     statistics_seconds: float = Field(1.0, gt=0)
     """Time between two readings of the entry counters."""
+    copies_per_second: int = Field(1000, ge=1, le=100_000)
+    """Copies of packets that open connections, from each VFN; what is over it is only reported by NetFlow."""
 
 
 class OvsdbSettings(Section):

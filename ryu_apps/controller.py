@@ -22,6 +22,7 @@ from runtime import log, settings, tokens
 from runtime.channel import Message
 from runtime.errors import DynsegError
 from ryu_apps import parsers, rest, startup
+from ryu_apps.copies import Copies
 from ryu_apps.counters import Counters
 from ryu_apps.lag import LagMeter
 from ryu_apps.ovsdb import Ovsdb
@@ -56,7 +57,6 @@ class Control(RyuApp):
         startup.check_ports(config)
         startup.check_ovsdb(config)
         bearers = tokens.load_or_create(config.tokens_file)
-        parsers.install()
 
         hello = Message("hello", {"role": "control", "pid": os.getpid(), "version": startup.product_version()})
         self._engine = Peer("engine", self._from_engine, self._greet_engine)
@@ -66,6 +66,8 @@ class Control(RyuApp):
         self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, self._sessions.on_interface_ids)
         self._relay = Relay(self._sessions, self._engine, self._ovsdb.wait_until_followed)
         self._counters = Counters(self._sessions, self._analyzer, config.openflow.statistics_seconds)
+        self._copies = Copies(self._sessions, self._analyzer)
+        parsers.install(self._copies.take)
         self._lag = LagMeter()
         peers = {"engine": self._engine, "analyzer": self._analyzer}
         sockets = {"engine": config.engine_socket, "analyzer": config.analyzer_socket}
@@ -78,6 +80,7 @@ class Control(RyuApp):
             sessions=self._sessions,
             ovsdb=self._ovsdb,
             lag=self._lag,
+            copies=self._copies,
             supervisors=self._supervisors,
             peers=peers,
         )

@@ -2,8 +2,8 @@
 
 Ryu's parsers build an object for every part of a message: 10,000 flow statistics stop the hub for a second, and a part
 that says it is 0 bytes long stops it for ever (CVE-2024-34483 to -34489). So only the messages that control needs
-reach a parser, each checked before; flow statistics stay bytes; everything else is passed over, and a peer that
-sends what cannot be OpenFlow is disconnected.
+reach a parser, each checked before; flow statistics and copies of packets stay bytes; everything else is passed over,
+and a peer that sends what cannot be OpenFlow is disconnected.
 """
 
 from __future__ import annotations
@@ -11,14 +11,19 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ryu.controller.handler import DEAD_DISPATCHER
 from ryu.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
 
+from runtime.errors import TransientError
+
 LOG = logging.getLogger("dynseg.control.parsers")
 
 Parser = Callable[[Any, int, int, int, int, bytes], Any]
+OnCopy = Callable[[Any, bytes], None]
+"""Takes a datapath and a whole PACKET_IN; raises `TransientError` when it is none, and must not block."""
 
 MAX_HELLO = 256
 _ELEMENT = struct.Struct("!HH")
@@ -29,6 +34,7 @@ _SIMPLE = {
     ofproto_v1_3.OFPT_ECHO_REQUEST,
     ofproto_v1_3.OFPT_ECHO_REPLY,
     ofproto_v1_3.OFPT_FEATURES_REPLY,
+    ofproto_v1_3.OFPT_PACKET_IN,
     ofproto_v1_3.OFPT_PORT_STATUS,
     ofproto_v1_3.OFPT_BARRIER_REPLY,
 }
@@ -50,23 +56,26 @@ class RawEntries:
         return cls(bytes(buffer[offset:]))
 
 
-def install() -> None:
+def install(on_copy: OnCopy) -> None:
     """Put the guard in front of Ryu's parsers, for every version number a header can name."""
     ofproto_v1_3_parser.OFPFlowStatsReply.cls_stats_body_cls = RawEntries
     for version in range(256):
-        ofproto_parser.register_msg_parser(version)(_parse)
+        ofproto_parser.register_msg_parser(version)(partial(_parse, on_copy))
 
 
-def _parse(datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:
+def _parse(on_copy: OnCopy, datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:
     """The message, or None when it is none of ours or its sender was disconnected for it."""
     if datapath.state == DEAD_DISPATCHER:
         return None
     try:
         if not needed(version, msg_type, buffer):
             return None
+        if msg_type == ofproto_v1_3.OFPT_PACKET_IN:
+            on_copy(datapath, bytes(buffer))
+            return None
         # A hello is laid out alike in every version, and 1.3's parser keeps the version that the header names.
         return ofproto_v1_3_parser.msg_parser(datapath, version, msg_type, msg_len, xid, buffer)
-    except (ValueError, AssertionError, struct.error, IndexError, TypeError) as error:
+    except (ValueError, AssertionError, struct.error, IndexError, TypeError, TransientError) as error:
         LOG.warning("disconnecting %s: what it sent is not OpenFlow 1.3 (%s)", datapath.address, error)
         datapath.close()
         return None

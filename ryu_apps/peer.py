@@ -53,6 +53,11 @@ class Peer:
         """Is the process there?"""
         return self._connection is not None
 
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be sent."""
+        return int(self._outgoing.qsize())
+
     def send(self, message: Message) -> bool:
         """Queue a message; False when the process is away. It asks anew for what it missed when it is back."""
         if self._connection is None:

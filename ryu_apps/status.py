@@ -12,6 +12,7 @@ from ryu.lib import hub
 
 from runtime.errors import TransientError
 from runtime.tokens import Token
+from ryu_apps.copies import Copies
 from ryu_apps.lag import LagMeter
 from ryu_apps.ovsdb import Ovsdb
 from ryu_apps.peer import Peer
@@ -32,6 +33,7 @@ class Status:
         sessions: Sessions,
         ovsdb: Ovsdb,
         lag: LagMeter,
+        copies: Copies,
         supervisors: Mapping[str, Supervisor],
         peers: Mapping[str, Peer],
     ) -> None:
@@ -40,6 +42,7 @@ class Status:
         self._sessions = sessions
         self._ovsdb = ovsdb
         self._lag = lag
+        self._copies = copies
         self._supervisors = supervisors
         self._peers = peers
         self._started = time.time()
@@ -57,6 +60,7 @@ class Status:
             "uptime_seconds": round(time.time() - self._started, 3),
             "vfns": {vfn.name: self._sessions.get(vfn.dpid) is not None for vfn in self._inventory.vfns.values()},
             "hub_lag_ms": round(1000 * self._lag.longest(), 3),
+            "copies": {"passed": self._copies.passed, "dropped": self._copies.dropped},
             "ovsdb_connected": self._ovsdb.connected,
             "processes": {name: supervisor.status() for name, supervisor in self._supervisors.items()},
         }

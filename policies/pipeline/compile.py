@@ -12,10 +12,11 @@ from policies.pipeline.forward import forward
 from policies.pipeline.guard import cuts, guard
 from policies.pipeline.place import Place
 from policies.pipeline.tables import Table, go
+from policies.pipeline.tap import tap
 from policies.rules import FirewallRule, Verdict
 from topology.model import Inventory
 
-_PASSED = ((Table.TAP, Table.INTEL), (Table.INTEL, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
+_PASSED = ((Table.INTEL, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
 
 
 def compile_vfn(
@@ -36,6 +37,7 @@ def compile_vfn(
     return _ordered(
         (
             *guard(place, rules),
+            *tap(place),
             *passing,
             *source(place),
             *destination(place),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from policies.entries import TableEntry
 from policies.pipeline.place import Place
 from policies.pipeline.tables import (
+    ACK,
     ARP,
     BROADCAST,
     DESTINATION,
@@ -19,6 +20,7 @@ from policies.pipeline.tables import (
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
     ROUTER_ADVERTISEMENT,
+    RST,
     SOURCE_VM,
     TCP,
     TO_HERE,
@@ -35,7 +37,6 @@ _TRANSIT = 65_000
 _RESOLUTION = 2
 _DEFAULT_DENY = 1
 
-_ACK, _RST = 0x10, 0x04
 _ICMP_ANSWERS = {4: (0, 3, 11, 12, 14), 6: (1, 2, 3, 4, 129)}
 """Echo and timestamp replies and errors (RFC 792, RFC 4443), by IP version."""
 
@@ -132,7 +133,7 @@ def _protocol(rule: FirewallRule, version: int) -> Iterator[Matches]:
     if wanted in (Protocol.TCP, Protocol.ANY):
         tcp: dict[str, int | tuple[int, int]] = {"ip_proto": TCP, **_ports("tcp", rule)}
         if rule.reply:
-            yield from ({**tcp, "tcp_flags": (flag, flag)} for flag in (_ACK, _RST))
+            yield from ({**tcp, "tcp_flags": (flag, flag)} for flag in (ACK, RST))
         else:
             yield tcp
     if wanted in (Protocol.UDP, Protocol.ANY):

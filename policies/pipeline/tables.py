@@ -45,6 +45,8 @@ IPV6 = 0x86DD
 
 TCP = 6
 UDP = 17
+SYN, RST, ACK = 0x02, 0x04, 0x10
+"""TCP flags."""
 ICMP = {4: 1, 6: 58}
 """Protocol number of ICMP by IP version."""
 ICMPV6 = ICMP[6]

@@ -9,13 +9,15 @@ from threading import Lock
 
 from policies.codec import InstalledEntry
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
-from ryu_apps.wire import bundle, flowmod, stats
+from ryu_apps.wire import bundle, flowmod, meter, stats
 from ryu_apps.wire.instructions import encode_instructions
 from ryu_apps.wire.oxm import canonical, encode_match
 
 _XIDS = 1 << 32
 _CONTENT = Struct("!BHH")
 """table, priority, length of the match"""
+_BURST_SECONDS = 0.1
+"""So much of a second's copies may come at once: more would hold up control."""
 _Key = tuple[int, int, bytes]
 
 
@@ -50,6 +52,12 @@ class WireCodec:
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         """The messages inside one atomic, ordered ONF bundle: open, add each, commit."""
         return bundle.encode_bundle(messages, bundle_id, self._take_xids(len(messages) + 2))
+
+    def limit_copies(self, packets_per_second: int) -> bytes:
+        """METER_MODs of the controller meter: DELETE of whatever is there, which may be nothing, and ADD."""
+        burst = max(1, int(packets_per_second * _BURST_SECONDS))
+        first = self._take_xids(2)
+        return meter.delete(first) + meter.add(packets_per_second, burst, first + 1)
 
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""

@@ -244,13 +244,18 @@ def test_a_person_and_the_analyzer_may_isolate_the_same_vm(site: Site) -> None:
 
 
 def test_a_restart_that_changes_nothing_sends_nothing(site: Site) -> None:
-    """After a crash the rules come from the store, what is installed is read, and not one flow-mod is sent."""
+    """After a crash the rules come from the store, what is installed is read, and not one flow-mod is sent.
+
+    Only the limit of copies, which is no entry and cannot be read back with them, is set again.
+    """
     site.connect()
     propose(site)
     before = site.rule(decided(site)[0]["rule"])
     site.restart()
     site.connect()
-    assert {message.kind for message in site.sent} == {"read"}
+    bodies = {message.body for message in site.sent if message.kind == "apply"}
+    assert bodies == {site.codec.limit_copies(70)}
+    assert {message.kind for message in site.sent} == {"read", "apply"}
     assert site.rule(before["id"]) == before
     assert not passes(site, "web1", "web2")
 

@@ -121,8 +121,10 @@ def trace(switch: Switch, in_port: int, frame: bytes) -> tuple[int, ...]:
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"^Datapath actions: (.*)$", text, re.MULTILINE)
     assert found, text
-    actions = found[1]
-    if actions == "drop":
+    actions = re.sub(
+        r"(?:sample\(sample=100.0%,actions\(meter\(\d+\),)?userspace\([^)]*\([^)]*\)\)(?:\)\))?,?", "", found[1]
+    )
+    if actions in ("drop", ""):
         return ()
     numbers = switch.datapath_ports
     return tuple(sorted(numbers[int(action)] for action in actions.split(",")))

@@ -46,6 +46,9 @@ class PlainCodec:
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         return pickle.dumps(("bundle", [pickle.loads(message) for message in messages]))
 
+    def limit_copies(self, packets_per_second: int) -> bytes:
+        return pickle.dumps(("limit", packets_per_second))
+
     def failed_cookie(self, data: bytes) -> int | None:
         return int.from_bytes(data, "big") if data else None
 
@@ -73,6 +76,7 @@ class MemorySwitch:
     entries: dict[tuple[int, int, bytes], InstalledEntry] = field(default_factory=dict)
     bundles: int = 0
     urgent: int = 0
+    limits: list[int] = field(default_factory=list)
 
     def apply(self, body: bytes) -> list[dict[str, Any]]:
         """Carry out messages; the errors."""
@@ -81,6 +85,9 @@ class MemorySwitch:
             part = pickle.loads(stream)
             parts.append(part)
             stream = stream[len(pickle.dumps(part)) :]
+        if parts and parts[0][0] == "limit":
+            self.limits.append(parts[0][1])
+            return []
         if parts and parts[0][0] == "bundle":
             self.bundles += 1
             before = dict(self.entries)
@@ -132,7 +139,15 @@ class Site:
         """A new engine on the same database."""
         self.store = Store(self.path)
         clock = Clock(self.time, self.time)
-        self.engine = Engine(self.inventory, self.codec, self.store, self.settings, reconcile_seconds=5.0, clock=clock)
+        self.engine = Engine(
+            self.inventory,
+            self.codec,
+            self.store,
+            self.settings,
+            reconcile_seconds=5.0,
+            copies_per_second=70,
+            clock=clock,
+        )
         self.service = Service(self.engine)
         self.to_analyzer: list[Message] = []
         self.results: dict[int, tuple[int, Any]] = {}

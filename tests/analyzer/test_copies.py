@@ -1,0 +1,145 @@
+"""Copies of opening packets: read, attributed, counted once."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.frames import frame
+from support.telemetry import START, inventory, ports
+
+from analyzer.copies import COPY, decode
+from analyzer.flows import FlowState, address_halves
+from analyzer.known import Known
+from analyzer.live import Live
+from analyzer.observe import DISTINCT, contributions
+from runtime.errors import ChannelError
+from runtime.settings import Settings
+from ryu_apps.wire import packetin
+
+NET = inventory()
+words = st.integers(0, 0xFFFF)
+
+
+def copy_of(data: bytes, port: int = 2, time: float = START, length: int | None = None) -> bytes:
+    """A row of `COPY`."""
+    return struct.pack("<dIH128s", time, port, len(data) if length is None else length, data)
+
+
+def syn(source: str, target: str, src_port: int = 50_000, dst_port: int = 80, flags: int = 2) -> bytes:
+    """A TCP segment over IPv4."""
+    numbers = {"ipv4_src": address_halves(source)[1], "ipv4_dst": address_halves(target)[1]}
+    ends = {name: number & 0xFFFFFFFF for name, number in numbers.items()}
+    ports_ = {"tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": flags}
+    return frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x0800, "ip_proto": 6, **ends, **ports_})
+
+
+def test_the_layout_is_controls() -> None:
+    """Both ends of the channel mean the same bytes."""
+    assert packetin.COPY == COPY
+
+
+@given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), words, words, st.integers(0, 10))
+def test_ipv4_with_options_is_read(source: int, target: int, src_port: int, dst_port: int, options: int) -> None:
+    """Addresses and ports, however long the IP header is."""
+    fields = {"ipv4_src": source, "ipv4_dst": target, "tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": 2}
+    plain = frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x0800, "ip_proto": 6, **fields})
+    made = plain[:14] + bytes([0x45 + options]) + plain[15:34] + bytes(4 * options) + plain[34:]
+    opened = decode(copy_of(made, port=9), 3)
+    (side,) = opened.sides
+    assert opened.rubbish == 0
+    assert (side["src_hi"], side["src_lo"], side["dst_lo"]) == (0, 0xFFFF << 32 | source, 0xFFFF << 32 | target)
+    assert (side["src_port"], side["dst_port"], side["vfn"], side["port"]) == (src_port, dst_port, 3, 9)
+    assert (side["first"], side["pkts"], side["bytes"]) == (START, 0, 0)
+
+
+@given(st.integers(0, 2**128 - 1), st.integers(0, 2**128 - 1), words, words)
+def test_ipv6_is_read(source: int, target: int, src_port: int, dst_port: int) -> None:
+    """Both halves of both addresses."""
+    fields = {"ipv6_src": source, "ipv6_dst": target, "tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": 2}
+    (side,) = decode(copy_of(frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x86DD, "ip_proto": 6, **fields})), 0).sides
+    low = 2**64 - 1
+    assert [int(side[name]) for name in ("src_hi", "src_lo")] == [source >> 64, source & low]
+    assert [int(side[name]) for name in ("dst_hi", "dst_lo")] == [target >> 64, target & low]
+    assert (side["src_port"], side["dst_port"]) == (src_port, dst_port)
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        copy_of(b""),
+        copy_of(syn("10.0.0.1", "10.0.0.2", flags=0x12)),
+        copy_of(syn("10.0.0.1", "10.0.0.2"), length=40),
+        copy_of(syn("10.0.0.1", "10.0.0.2")[:14] + b"\x41" + syn("10.0.0.1", "10.0.0.2")[15:]),
+        copy_of(syn("10.0.0.1", "10.0.0.2")[:12] + b"\x81\0" + syn("10.0.0.1", "10.0.0.2")[12:]),
+    ],
+    ids=["empty", "answer", "cut", "short header", "vlan"],
+)
+def test_what_is_no_opening_packet_is_counted(rubbish: bytes) -> None:
+    """It stands beside good copies and does them no harm."""
+    opened = decode(rubbish + copy_of(syn("10.0.0.1", "10.0.0.2")), 0)
+    assert (len(opened.sides), opened.rubbish) == (1, 1)
+
+
+@given(st.lists(st.binary(max_size=128), max_size=5), words)
+def test_any_bytes_are_read_or_counted(heads: list[bytes], length: int) -> None:
+    """Nothing that a VM sends stops the analyzer."""
+    opened = decode(b"".join(copy_of(head, length=length) for head in heads), 0)
+    assert len(opened.sides) + opened.rubbish == len(heads)
+
+
+def test_a_torn_body_is_refused() -> None:
+    """Half a copy is no copy."""
+    with pytest.raises(ChannelError, match="no whole number"):
+        decode(copy_of(b"")[:-1], 0)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Live:
+    made = Live(Settings(state_dir=tmp_path), NET)
+    for name, vfn in NET.vfns.items():
+        made.attribution.set_ports(vfn.dpid, ports(NET, name))
+    return made
+
+
+def test_only_the_vm_on_the_port_is_counted(live: Live) -> None:
+    """Forged sources, cables, unknown ports and unknown VFNs are left out."""
+    web1 = NET.vms["web1"]
+    own, other = str(web1.addresses[0]), str(NET.vms["db1"].addresses[0])
+    dpid, port = NET.vfns[web1.vfn].dpid, ports(NET, web1.vfn)[web1.port]
+    live.take_copies(dpid, copy_of(syn(own, other), port))
+    assert (live.copies, live.copies_unread, live.copies_waiting) == (1, 0, 1)
+    live.take_copies(dpid, copy_of(syn("10.0.99.1", other), port) + copy_of(syn(own, other), 1))
+    live.take_copies(0x999, copy_of(syn(own, other), port))
+    assert (live.copies, live.copies_unread, live.copies_waiting) == (1, 3, 1)
+    assert list(live.feed_copies()) == []
+    assert live.copies_waiting == 0
+
+
+def test_a_copy_counts_for_what_is_distinct_and_its_record_adds_no_item(live: Live) -> None:
+    """Sums are the record's alone; the items of both are the same."""
+    web1 = NET.vms["web1"]
+    own, other = str(web1.addresses[0]), str(NET.vms["db1"].addresses[0])
+    body = copy_of(syn(own, other, dst_port=22), ports(NET, web1.vfn)[web1.port])
+    live.take_copies(NET.vfns[web1.vfn].dpid, body)
+    (events,) = live._opened
+    rows = live._with_segments(np.repeat(events.rows, 2))
+    rows["state"][1] = FlowState.NEW
+    rows["src_pkts"][1] = 5
+    added = contributions(rows, Known(1).judge(rows)[0], np.zeros(2, bool))
+    assert not added.sums[0].any()
+    assert added.sums[1].any()
+    for name in DISTINCT:
+        counted, keys = added.distinct[name]
+        assert counted[0] == counted[1]
+        assert keys[0] == keys[1]
+    assert {name for name in DISTINCT if added.distinct[name][0][0]} == {
+        "in_hosts",
+        "in_services",
+        "admin_pairs",
+        "new_peers",
+    }
