@@ -1,5 +1,6 @@
 """A day of a small company, compressed: learned, judged, attacked, released. NetFlow in, proposals out."""
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +160,19 @@ def test_victims_of_a_flood_are_not_punished(day: Day) -> None:
     """A SYN flood from thousands of forged outside addresses onto web1 leads to no rule about anybody."""
     flood = [
         Talk(
-            BEGIN + i / 1000, "stranger", "web1", 80, 1024 + i % 60000, 6, 0.001, 1, 60, 1, 60, SYN, 18,
+            BEGIN + i / 1000,
+            "stranger",
+            "web1",
+            80,
+            1024 + i % 60000,
+            6,
+            0.001,
+            1,
+            60,
+            1,
+            60,
+            SYN,
+            18,
             f"198.51.{i % 100}.{i // 100}",
         )
         for i in range(5000)
@@ -264,3 +277,19 @@ def test_a_changed_baseline_is_not_loaded(learned: Path, tmp_path: Path) -> None
     assert live.phase == "waiting"
     assert "does not match its manifest" in live.learning.problem
     live.learning.close()
+
+
+def test_a_scan_is_proposed_from_copies_alone(day: Day) -> None:
+    """Two slices of copies on top of ordinary work: proposed long before NetFlow tells of the scan."""
+    day.pass_(workload(START, BEGIN, 7), BEGIN)
+    web1, vfn = NET.vms["web1"], NET.vfns[NET.vms["web1"].vfn]
+    port = ports(NET, vfn.name)[web1.port]
+    source, targets = web1.addresses[0].packed, [NET.vms[f"db{i}"].addresses[0].packed for i in (1, 2, 3)]
+    for number in range(130):
+        ip = bytes([0x45, *bytes(8), 6, *bytes(2)]) + source + targets[number % 3]
+        tcp = struct.pack("!HHIIBBHI", 33_000, 1 + number // 3, 0, 0, 0x50, SYN, 1024, 0)
+        head = bytes(12) + b"\x08\x00" + ip + tcp
+        day.live.take_copies(vfn.dpid, struct.pack("<dIH128s", BEGIN + number / 1000, port, len(head), head))
+    (first, *_) = [message.data for message in day.live.feed_copies() if message.kind == "propose"]
+    assert (first["source_vm"], first["evidence_time"] - BEGIN < 0.2) == ("web1", True)
+    assert first["reasons"][0].startswith("scan: tried")
