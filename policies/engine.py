@@ -238,12 +238,8 @@ class Engine:
             case Unlimited(errors):
                 reason = f"the switch does not limit its copies: {_in_words(errors)}"
                 LOG.error("VFN %s: %s", vfn, reason)
-                self.book.note(
-                    ENGINE,
-                    "failed",
-                    now,
-                    {"vfn": vfn, "rules": [], "urgent": True, "reason": reason, "errors": [*errors]},
-                )
+                body = {"vfn": vfn, "rules": [], "urgent": True, "reason": reason, "errors": [*errors]}
+                self.book.note(ENGINE, "failed", now, body)
             case Synced():
                 for record in self.book.confirm(self.enforcer.states, now):
                     LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)

@@ -450,3 +450,26 @@ def test_settings_decide_how_long_an_isolation_holds(tmp_path) -> None:
     site.pass_time(2)
     assert passes(site, "web1", "web2")
     site.store.close()
+
+
+def test_copies_are_limited_before_anything_is_copied(site: Site) -> None:
+    """The limit is the first thing that a VFN gets, each time it connects."""
+    site.connect()
+    site.disconnect("v1")
+    site.connect("v1")
+    assert site.switches["v1"].limits == [70, 70]
+    assert site.switches["v2"].limits == [70]
+    first = next(message for message in site.sent if message.kind == "apply")
+    assert first.body == site.codec.limit_copies(70)
+
+
+def test_a_refused_limit_is_put_on_record(site: Site) -> None:
+    """A switch without meters still gets its policy."""
+    refusal = {"type": 12, "code": 3, "data": ""}
+    site.connect()
+    limit = next(message for message in site.sent if message.body == site.codec.limit_copies(70))
+    answer = {"dpid": 1, "request": limit.data["request"], "seconds": 0.001, "errors": [refusal]}
+    site.pump(site.engine.from_control(Message("applied", answer)))
+    (told,) = site.audit("failed")
+    assert told["vfn"] == "v1"
+    assert "does not limit its copies" in told["reason"]
