@@ -88,9 +88,13 @@ class Prober:
             probes.sort(key=lambda probe: probe.sent)
         return found
 
-    def stop(self) -> dict[str, list[Probe]]:
-        """Wait for the fate of the last probes, end, and return them all."""
+    def close(self) -> None:
+        """Wait for the fate of the last probes, and end; harmless when it has ended."""
         self._child.stop()
+
+    def stop(self) -> dict[str, list[Probe]]:
+        """Close, and return all probes."""
+        self.close()
         return self.read()
 
 
@@ -131,7 +135,11 @@ class EchoMeter:
         self._child = Child("echo", command, folder / "echo.log")
         self._child.ready()
 
-    def stop(self) -> Echo:
-        """End and return what was measured."""
+    def close(self) -> None:
+        """End; harmless when it has ended."""
         self._child.stop()
+
+    def stop(self) -> Echo:
+        """Close, and return what was measured."""
+        self.close()
         return Echo(**json.loads(self._out.read_text()))

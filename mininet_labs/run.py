@@ -107,6 +107,7 @@ class LabRun:
         self._say("ryu-manager runs; every VFN enforces its policy")
         ports = self.product.settings.openflow
         self._echo = EchoMeter(ports.listen, ports.port, self.logs)
+        self._stack.callback(self._echo.close)
         self.crew = Crew(self.network, self.workload, self.logs / "agents")
         self._stack.callback(self.crew.stop)
         self.crew.start()
@@ -218,7 +219,9 @@ class LabRun:
 
     def _probe(self, pairs: tuple[tuple[str, str], ...], name: str) -> Prober:
         probes = self.workload.probes
-        return Prober(self.network, pairs, self.logs, name, rate=probes.rate, port=probes.port)
+        prober = Prober(self.network, pairs, self.logs, name, rate=probes.rate, port=probes.port)
+        self._stack.callback(prober.close)
+        return prober
 
     def _answer_to(self, attack: Attack, start: float) -> Rule | None:
         """The isolation of the attacker, once it is enforced; None when none came in time."""

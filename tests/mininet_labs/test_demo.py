@@ -74,16 +74,17 @@ def test_a_bridge_in_the_way_is_named_and_left_alone(tmp_path: Path) -> None:
 def test_interrupted_it_takes_everything_down(tmp_path: Path) -> None:
     """Ctrl-C while it learns: exit status 130, no bridge, interface or process is left."""
     before = (_bridges(), _interfaces())
-    demo = subprocess.Popen(mortal([*DEMO, "--out", str(tmp_path)]), stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if "learning" in line:
-            break
-    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
-    assert len(children) > 20
-    demo.send_signal(signal.SIGINT)
-    demo.stdout.read()
-    assert demo.wait(60) == 130
+    command = mortal([*DEMO, "--out", str(tmp_path)])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as demo:
+        assert demo.stdout is not None
+        for line in demo.stdout:
+            if "learning" in line:
+                break
+        children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children").read_text().split()
+        assert len(children) > 20
+        demo.send_signal(signal.SIGINT)
+        demo.stdout.read()
+        assert demo.wait(60) == 130
     assert (_bridges(), _interfaces()) == before
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 
