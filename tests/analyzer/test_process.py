@@ -1,5 +1,6 @@
 """The analyzer as a process: real sockets, a real engine end, NetFlow over UDP, signals."""
 
+import json
 import os
 import signal
 import socket
@@ -140,7 +141,7 @@ class Node:
         answer = self.control.receive()
         assert answer is not None
         assert (answer.kind, answer.data["request"]) == ("result", self._request)
-        return answer.data["status"], answer.data["value"]
+        return answer.data["status"], json.loads(answer.body)
 
     def status(self) -> dict[str, Any]:
         code, value = self.call("status")
