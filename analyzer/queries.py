@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analyzer.live import Live
 from analyzer.netflow import Collector
+from runtime.validation import most_telling
 from topology.model import Inventory
 
 
@@ -66,7 +67,7 @@ class Queries:
         try:
             return call(params)
         except ValidationError as error:
-            first = error.errors()[0]
+            first = most_telling(error)
             key = ".".join(str(part) for part in first["loc"])
             return 400, {"error": f"{key}: {first['msg']}", "remedy": "see the REST table in docs/architecture.md"}
 

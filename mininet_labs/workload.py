@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mininet_labs.agent.plan import Errand, Plan, Service, Target
 from mininet_labs.errors import LabError
+from runtime.validation import most_telling
 from topology.model import Inventory, OutsidePort, Vm
 
 Kind = Literal["http", "records", "bulk", "shell", "names"]
@@ -94,7 +95,7 @@ def load(path: Path) -> Workload:
     try:
         return Workload.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
+        first = most_telling(error)
         key = ".".join(str(part) for part in first["loc"])
         raise LabError(first["msg"], file=path, key=key) from error
 

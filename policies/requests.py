@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from policies.admission import Ground, Refused
 from policies.lifecycle import RuleRecord
 from policies.rules import Network, Protocol, RuleState, Scope
+from runtime.validation import most_telling
 from topology.names import nearest
 
 Answer = tuple[int, Any]
@@ -164,7 +165,7 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, model: type[_Params]) -> Answer:
-    first = error.errors()[0]
+    first = most_telling(error)
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return problem(400, f"{key}: unknown key", nearest(key, model.model_fields))

@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError as _EnvironmentError
 
 from runtime import document
 from runtime.errors import SettingsError
+from runtime.validation import most_telling
 
 _REMEDY = "see `dynseg settings` for all keys and their meaning"
 
@@ -200,7 +201,7 @@ def _read(file: Path) -> document.Document:
 
 def _explain(error: ValidationError, written: document.Document) -> SettingsError:
     """The first thing that is refused, with its place: a line of the file or a variable of the environment."""
-    first = error.errors()[0]
+    first = most_telling(error)
     where = first["loc"]
     message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
     variable = "DYNSEG_" + "__".join(map(str, where)).upper()

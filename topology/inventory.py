@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime import document
 from runtime.errors import InventoryError
+from runtime.validation import most_telling
 from topology.addresses import link_local
 from topology.model import OUTSIDE, Inventory, Link, OutsidePort, Segment, Vfn, Vm
 from topology.names import nearest
@@ -63,8 +64,8 @@ def parse(text: str, file: str = "inventory") -> Inventory:
 
 
 def _explain(error: ValidationError, read: document.Document) -> InventoryError:
-    """The first thing that the schema refuses, with its place and a remedy."""
-    first = error.errors()[0]
+    """What the schema refuses, with its place and a remedy."""
+    first = most_telling(error)
     path = tuple(part for part in first["loc"] if part != "[key]")
     message, remedy = first["msg"].removeprefix("Value error, "), None
     if first["type"] == "extra_forbidden":

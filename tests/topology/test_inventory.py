@@ -48,6 +48,7 @@ WEB2 = "  web2: {segment: web, vfn: leaf1, port: leaf1-eth3, mac: 02:00:00:00:01
 
 MISTAKES = {
     "unknown key": ("protected: true", "protectd: true", 11, "vms.db1.protectd", "did you mean `protected`"),
+    "misspelt required key": ("mac: ", "mca: ", 10, "vms.web1.mca", "did you mean `mac`"),
     "unknown part": ("segments:", "vnfs: {}\nsegments:", 1, "vnfs", "did you mean `vfns`"),
     "VM on an unknown VFN": ("vfn: leaf1, port", "vfn: leaf2, port", 10, "vms.web1.vfn", "did you mean `leaf1`"),
     "link to an unknown VFN": ("b: leaf1,", "b: x,", 8, "links.0.b", "known: core, leaf1"),
