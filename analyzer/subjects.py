@@ -59,7 +59,7 @@ class Subjects:
         keys = mix(self._salt, rows["src_hi"], rows["src_lo"])
         unique, first, group = np.unique(keys, return_index=True, return_inverse=True)
         if not self._table.has_room(len(unique)):
-            self._forget_candidates(len(unique))
+            self._forget_candidates()
         slots, new = self._table.insert(unique[: int(self._table.size * 0.5)])
         self._opened[slots[new]], self._index[slots[new]] = 0, NOBODY
         opened = np.bincount(group, weights=(rows["state"] & FlowState.NEW) != 0, minlength=len(unique))[: len(slots)]
@@ -94,7 +94,7 @@ class Subjects:
         self._seen[places] = -np.inf
         return gone
 
-    def _forget_candidates(self, coming: int) -> None:
+    def _forget_candidates(self) -> None:
         """Keep the tracked ones only."""
         kept = np.flatnonzero((self._table.keys != 0) & (self._index != NOBODY))
         opened, index = self._opened[kept], self._index[kept]

@@ -38,11 +38,6 @@ class ReportVm:
     released: bool = False
     """That rule was released before the end: the VM talks again."""
 
-    @property
-    def isolated(self) -> bool:
-        """Was it still cut off at the end of the run?"""
-        return self.isolated_by is not None and not self.released
-
 
 @dataclass(frozen=True)
 class ReportOutside:

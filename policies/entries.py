@@ -11,7 +11,6 @@ from dataclasses import dataclass
 OWNER = 0xD75E
 """Owner tag of dynseg, the upper 16 bits of every cookie of its own."""
 OWNER_SHIFT = 48
-OWNER_MASK = 0xFFFF << OWNER_SHIFT
 
 
 @dataclass(frozen=True, order=True)

@@ -55,11 +55,6 @@ def tier_of(rule: SegmentationRule) -> Tier:
     return Tier.INTEL if rule.action is Action.DENY else Tier.LEARNED
 
 
-def vfns_of(rule: SegmentationRule, inventory: Inventory) -> tuple[str, ...]:
-    """Names of the VFNs that a rule concerns, each once."""
-    return tuple(dict.fromkeys(firewall.vfn for firewall in translate(rule, inventory)))
-
-
 def _vm(key: str, name: str | None, inventory: Inventory) -> Vm:
     if name is None:
         raise PolicyError("missing", key=key, remedy="name a VM")

@@ -21,7 +21,6 @@ from runtime.errors import TransientError
 
 LOG = logging.getLogger("dynseg.control.parsers")
 
-Parser = Callable[[Any, int, int, int, int, bytes], Any]
 OnCopy = Callable[[Any, bytes], None]
 """Takes a datapath and a whole PACKET_IN; raises `TransientError` when it is none, and must not block."""
 

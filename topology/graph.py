@@ -46,18 +46,6 @@ def next_hops(inventory: Inventory, vfn: str) -> Mapping[str, str]:
     return hops
 
 
-def next_hop(inventory: Inventory, vfn: str, destination_vfn: str) -> str:
-    """Interface of `vfn` that leads to `destination_vfn`.
-
-    Raises:
-        InventoryError: there is no other VFN of that name.
-    """
-    hops = next_hops(inventory, vfn)
-    if destination_vfn not in hops:
-        raise InventoryError(f"no way from {vfn!r} to {destination_vfn!r}", remedy=nearest(destination_vfn, hops))
-    return hops[destination_vfn]
-
-
 def broadcast_ports(inventory: Inventory, vfn: str) -> tuple[str, ...]:
     """Interfaces of `vfn` that belong to the broadcast tree, in the inventory's order.
 

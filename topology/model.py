@@ -98,11 +98,6 @@ class Inventory:
         return {vfn.dpid: vfn for vfn in self.vfns.values()}
 
     @cached_property
-    def vm_by_port(self) -> Mapping[tuple[str, str], Vm]:
-        """The VM on (VFN name, interface name)."""
-        return {(vm.vfn, vm.port): vm for vm in self.vms.values()}
-
-    @cached_property
     def vm_by_number(self) -> Mapping[int, Vm]:
         """The VM with a register value."""
         return {vm.number: vm for vm in self.vms.values()}

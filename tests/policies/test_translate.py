@@ -8,7 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from policies.rules import Action, FirewallRule, Protocol, Scope, SegmentationRule, Tier, Verdict
-from policies.translate import tier_of, translate, vfns_of
+from policies.translate import tier_of, translate
 from runtime.errors import PolicyError
 from topology.inventory import parse
 
@@ -84,7 +84,6 @@ def test_deny_drops_both_directions_wherever_there_is_an_end() -> None:
         (vfn, *nets) for vfn in ("core", "v1", "v2") for nets in ((net, None), (None, net))
     ]
     assert {(rule.tier, rule.verdict) for rule in firewall} == {(Tier.INTEL, Verdict.DROP)}
-    assert vfns_of(DENY, INVENTORY) == ("core", "v1", "v2")
 
 
 def test_persons_stand_above_the_analyzer_and_isolation_above_both() -> None:

@@ -41,7 +41,7 @@ def test_a_whole_file_becomes_values() -> None:
     assert inventory.vms["db1"].mac == "02:00:00:00:03:0a"
     assert (inventory.vms["db1"].number, inventory.vms["db1"].protected) == (2, True)
     assert inventory.outside["mirror"].addresses == (IPv4Address("192.0.2.10"),)
-    assert inventory.vm_by_port["leaf1", "leaf1-eth2"].name == "web1"
+    assert (inventory.vms["web1"].vfn, inventory.vms["web1"].port) == ("leaf1", "leaf1-eth2")
 
 
 WEB2 = "  web2: {segment: web, vfn: leaf1, port: leaf1-eth3, mac: 02:00:00:00:01:02, addresses: [10.0.1.2]}\n"
