@@ -8,15 +8,12 @@ import numpy as np
 
 from analyzer.attribute import SIDE
 from analyzer.flows import ACK, I8, SYN, TCP, Array, v4_low
+from runtime.arrays import COPY, COPY_BYTES
 from runtime.errors import ChannelError
-
-COPY = np.dtype([("time", "<f8"), ("in_port", "<u4"), ("length", "<u2"), ("head", "S128")])
-"""As control sends them (`ryu_apps.wire.packetin.COPY`)."""
-_HEAD = COPY["head"].itemsize
 
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TYPE_AT, _IP_AT = 12, 14
-_SMALLEST_IPV4, _IPV6_HEADER, _SMALLEST_TCP = 20, 40, 20
+_SMALLEST_IPV4, _IPV6COPY_BYTESER, _SMALLEST_TCP = 20, 40, 20
 _FRAGMENT_OFFSET = 0x1FFF
 
 
@@ -39,9 +36,9 @@ def decode(body: bytes, vfn: int) -> Opened:
     if len(body) % COPY.itemsize:
         raise ChannelError(f"{len(body)} bytes are no whole number of copies of {COPY.itemsize}")
     copies = np.frombuffer(body, COPY)
-    octets = np.frombuffer(body, np.uint8).reshape(-1, COPY.itemsize)[:, COPY.itemsize - _HEAD :]
+    octets = np.frombuffer(body, np.uint8).reshape(-1, COPY.itemsize)[:, COPY.itemsize - COPY_BYTES :]
     kind, tcp_at = _number(octets, _TYPE_AT, 2), _tcp_at(octets)
-    fits = tcp_at + _SMALLEST_TCP <= np.minimum(copies["length"], _HEAD)
+    fits = tcp_at + _SMALLEST_TCP <= np.minimum(copies["length"], COPY_BYTES)
     tcp_at = np.where(fits, tcp_at, 0)
     rows = np.arange(len(octets))
     opens = octets[rows, tcp_at + 13] & (SYN | ACK) == SYN
@@ -66,7 +63,7 @@ def _tcp_at(octets: Array) -> I8:
     whole = _number(octets, _IP_AT + 6, 2) & np.uint64(_FRAGMENT_OFFSET) == 0
     four = (kind == _IPV4) & (version == 4) & (header >= _SMALLEST_IPV4) & whole & (octets[:, _IP_AT + 9] == TCP)
     six = (kind == _IPV6) & (version == 6) & (octets[:, _IP_AT + 6] == TCP)
-    return np.where(four, _IP_AT + header, np.where(six, _IP_AT + _IPV6_HEADER, 0))
+    return np.where(four, _IP_AT + header, np.where(six, _IP_AT + _IPV6COPY_BYTESER, 0))
 
 
 def _number(octets: Array, start: int, size: int) -> Array:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from analyzer.flows import F8, I8, U8, Array
+from runtime.arrays import COUNTER
 from runtime.errors import ChannelError
 from topology.model import Inventory
 
-COUNTER = np.dtype([("cookie", "<u8"), ("packets", "<u8"), ("bytes", "<u8"), ("table", "u1")])
-"""As control sends them (`ryu_apps.wire.stats.COUNTER`)."""
 SOURCE_CLASS, ENFORCEMENT = 3, 6
 _FEATURE = {SOURCE_CLASS: "switch_packets", ENFORCEMENT: "denied"}
 

@@ -21,6 +21,7 @@ from analyzer.names import Names
 from analyzer.netflow import Records
 from analyzer.pair import FlowTable
 from analyzer.risk import Verdict
+from runtime.arrays import COPY
 from runtime.channel import Message
 from runtime.settings import Settings
 from topology.model import Inventory
@@ -93,7 +94,7 @@ class Live:
         self.journal.tick(now)
 
     def take_copies(self, dpid: int, body: bytes) -> None:
-        """Copies of opening packets (`copies.COPY` rows) of a VFN, to be counted by `feed_copies`.
+        """Copies of opening packets (`COPY` rows) of a VFN, to be counted by `feed_copies`.
 
         Raises:
             ChannelError: the body is no whole number of copies.
@@ -102,7 +103,7 @@ class Live:
         sides = self.attribution.settle(opened.sides).sides
         own = sides[~sides["spoofed"]]
         self.copies += len(own)
-        self.copies_unread += len(body) // copies.COPY.itemsize - len(own)
+        self.copies_unread += len(body) // COPY.itemsize - len(own)
         self._opened.append(_lone_events(own, FlowState.ASKED))
 
     @property

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 from policies.entries import TableEntry, ToController
 from policies.pipeline.place import Place
 from policies.pipeline.tables import ACK, IPV4, IPV6, SYN, TCP, Table, go, match
-
-HEAD_BYTES = 128
-"""Of a packet so much is copied: Ethernet, IP with all its options, TCP."""
+from runtime.arrays import COPY_BYTES
 
 _COPIED = 1000
 _OPENS = (SYN, SYN | ACK)
@@ -25,5 +23,5 @@ def tap(place: Place) -> Iterator[TableEntry]:
     for port in (*place.vms.values(), *place.outside.values()):
         for kind in (IPV4, IPV6):
             opens = match({"in_port": port, "eth_type": kind, "ip_proto": TCP, "tcp_flags": _OPENS})
-            yield TableEntry(Table.TAP, _COPIED, opens, (ToController(HEAD_BYTES),), Table.INTEL)
+            yield TableEntry(Table.TAP, _COPIED, opens, (ToController(COPY_BYTES),), Table.INTEL)
     yield go(Table.TAP, 0, {}, Table.INTEL)

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import struct
 
-import numpy as np
-
+from runtime.arrays import COPY_BYTES
 from runtime.errors import TransientError
 from ryu_apps.wire.flowmod import HEADER
 from ryu_apps.wire.oxm import FIELDS, split, unpack_match
 
-HEAD_BYTES = 128
-"""Of a copied packet so much is passed on."""
-COPY = np.dtype([("time", "<f8"), ("in_port", "<u4"), ("length", "<u2"), ("head", f"S{HEAD_BYTES}")])
-"""One copy, 142 bytes little-endian without padding: epoch seconds of its receipt, OpenFlow port where the packet came
-in, length of the packet itself, its beginning (zeros beyond its end)."""
-
 _FIXED = struct.Struct("!IHBBQ")
 """buffer, length of the packet, reason, table, cookie"""
-_COPY = struct.Struct(f"<dIH{HEAD_BYTES}s")
+_COPY = struct.Struct(f"<dIH{COPY_BYTES}s")
 _IN_PORT = FIELDS["in_port"].exact_header
 _DATA_PADDING = 2
 
@@ -36,5 +29,5 @@ def encode_copy(raw: bytes, time: float) -> bytes:
     for oxm in split(match):
         if oxm.startswith(_IN_PORT):
             in_port = int.from_bytes(oxm[len(_IN_PORT) :], "big")
-            return _COPY.pack(time, in_port, length, raw[after + _DATA_PADDING : after + _DATA_PADDING + HEAD_BYTES])
+            return _COPY.pack(time, in_port, length, raw[after + _DATA_PADDING : after + _DATA_PADDING + COPY_BYTES])
     raise TransientError("a PACKET_IN without the port where the packet came in")

@@ -13,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.codec import InstalledEntry
+from runtime.arrays import COUNTER
 from runtime.errors import TransientError
 from ryu_apps.wire.oxm import canonical, unpack_match
-
-COUNTER = np.dtype([("cookie", "<u8"), ("packets", "<u8"), ("bytes", "<u8"), ("table", "u1")])
-"""Counters of one flow entry, 25 bytes little-endian without padding."""
 
 _FIXED = struct.Struct("!HBxIIHHHH4xQQQ")
 """length, table, seconds, nanoseconds, priority, idle timeout, hard timeout, flags, cookie, packets, bytes"""

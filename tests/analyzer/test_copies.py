@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from support.frames import frame
 from support.telemetry import START, inventory, ports
 
-from analyzer.copies import COPY, decode
+from analyzer.copies import decode
 from analyzer.flows import FlowState, address_halves
 from analyzer.known import Known
 from analyzer.live import Live
 from analyzer.observe import DISTINCT, contributions
 from runtime.errors import ChannelError
 from runtime.settings import Settings
-from ryu_apps.wire import packetin
 
 NET = inventory()
 words = st.integers(0, 0xFFFF)
@@ -36,11 +35,6 @@ def syn(source: str, target: str, src_port: int = 50_000, dst_port: int = 80, fl
     ends = {name: number & 0xFFFFFFFF for name, number in numbers.items()}
     ports_ = {"tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": flags}
     return frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x0800, "ip_proto": 6, **ends, **ports_})
-
-
-def test_the_layout_is_controls() -> None:
-    """Both ends of the channel mean the same bytes."""
-    assert packetin.COPY == COPY
 
 
 @given(st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF), words, words, st.integers(0, 10))

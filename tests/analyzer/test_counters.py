@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from support.telemetry import inventory
 
-from analyzer.counters import COUNTER, Counters
+from analyzer.counters import Counters
+from runtime.arrays import COUNTER
 from runtime.errors import ChannelError
-from ryu_apps.wire import stats
 
 NET = inventory()
 WEB1 = NET.vms["web1"]
@@ -26,11 +26,6 @@ def reading(**packets: int) -> bytes:
     rows = np.zeros(len(packets), COUNTER)
     rows["cookie"], rows["packets"] = [int(name[1:]) for name in packets], list(packets.values())
     return rows.tobytes()
-
-
-def test_the_format_is_what_control_sends() -> None:
-    """Both ends of the channel mean the same bytes."""
-    assert stats.COUNTER == COUNTER
 
 
 def test_differences_are_counted_for_the_vm() -> None:

@@ -17,8 +17,8 @@ from support.control import INVENTORY, Node, Peer, bridges, echo, until, vsctl
 from support.forwarder import Forwarder
 
 from policies.entries import Field, SetField, TableEntry
+from runtime.arrays import COUNTER
 from ryu_apps.wire.codec import WireCodec
-from ryu_apps.wire.stats import COUNTER
 
 pytestmark = pytest.mark.ovs
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from support.control import INVENTORY, Node, Peer, echo, until, vsctl
 
-from analyzer.copies import COPY, decode
+from analyzer.copies import decode
 from analyzer.flows import address_halves
+from runtime.arrays import COPY
 
 pytestmark = pytest.mark.ovs
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.entries import Field
+from runtime.arrays import COPY, COPY_BYTES
 from runtime.errors import TransientError
 from ryu_apps.wire.flowmod import message
 from ryu_apps.wire.oxm import encode_match, pack_match
-from ryu_apps.wire.packetin import COPY, HEAD_BYTES, encode_copy
+from ryu_apps.wire.packetin import encode_copy
 
 PACKET_IN = 10
 
@@ -30,7 +31,7 @@ def test_port_length_and_head_are_kept(data: bytes, length: int, port: int, regi
     raw = packet_in(data, length, Field("in_port", port), Field("reg0", register))
     (copy,) = np.frombuffer(encode_copy(raw, 12.5), COPY)
     assert (copy["time"], copy["in_port"], copy["length"]) == (12.5, port, length)
-    assert bytes(copy["head"]).ljust(HEAD_BYTES, b"\0") == data[:HEAD_BYTES].ljust(HEAD_BYTES, b"\0")
+    assert bytes(copy["head"]).ljust(COPY_BYTES, b"\0") == data[:COPY_BYTES].ljust(COPY_BYTES, b"\0")
 
 
 def test_a_copy_without_a_port_is_refused() -> None:

@@ -15,10 +15,11 @@ from support.ryu import PARSER, part
 
 from policies.codec import InstalledEntry
 from policies.entries import Field, TableEntry
+from runtime.arrays import COUNTER
 from runtime.errors import TransientError
 from ryu_apps.wire.instructions import encode_instructions
 from ryu_apps.wire.oxm import canonical, encode_match, pack_match, unpack_match
-from ryu_apps.wire.stats import COUNTER, decode_counters, decode_entries
+from ryu_apps.wire.stats import decode_counters, decode_entries
 
 u64 = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
 Row = tuple[TableEntry, int, int, int]
