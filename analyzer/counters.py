@@ -13,7 +13,7 @@ from runtime.arrays import COUNTER
 from runtime.errors import ChannelError
 from topology.model import Inventory
 
-SOURCE_CLASS, ENFORCEMENT = 3, 6
+SOURCE_CLASS, ENFORCEMENT = 5, 8
 _FEATURE = {SOURCE_CLASS: "switch_packets", ENFORCEMENT: "denied"}
 
 

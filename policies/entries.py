@@ -1,7 +1,7 @@
 """OpenFlow-neutral table entries: what the engine compiles and the wire encoder turns into bytes.
 
 Field names are OpenFlow's OXM names as Ryu spells them (`in_port`, `eth_type`, `ipv4_src`, `arp_spa`, `nd_target`,
-`tcp_dst`, `tcp_flags`) plus Nicira's registers `reg0`..`reg7`. Values are plain integers, addresses too.
+`tcp_dst`, `tcp_flags`) plus Nicira's registers `reg0`..`reg15` and `ct_state`. Values are plain integers, addresses too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,36 @@ class ToController:
     max_len: int
 
 
-Step = SetField | Output | ToController
+@dataclass(frozen=True)
+class Copy:
+    """Copy one field or register into another of its width. The packet's cached decision then holds for this value only."""
+
+    source: str
+    destination: str
+
+
+@dataclass(frozen=True)
+class Track:
+    """Hand the packet to connection tracking, `ct()` of ovs-actions(7)."""
+
+    zone: str
+    """Register whose lower 16 bits are the zone."""
+    commit: bool = False
+    """Keep the connection if it is new."""
+    goto: int | None = None
+    """Table where a copy of the packet goes on with its `ct_state`; None: it goes on here without."""
+    mark: str | None = None
+    """With `commit`: register that becomes the connection's `ct_mark`."""
+
+
+@dataclass(frozen=True)
+class Resubmit:
+    """Look the packet up in another table, then go on here with whatever registers it has then."""
+
+    table: int
+
+
+Step = SetField | Output | ToController | Copy | Track | Resubmit
 
 
 @dataclass(frozen=True)
@@ -59,3 +88,5 @@ class TableEntry:
     goto: int | None = None
     rules: tuple[str, ...] = ()
     """Ids of the segmentation rules this entry stands for; not part of its content."""
+    meter: int | None = None
+    """Number of an OpenFlow meter that the packet must pass before the steps."""

@@ -28,11 +28,13 @@ class Scope(StrEnum):
 
 
 class Protocol(StrEnum):
-    """Protocol of an `allow` rule."""
+    """Protocol of a rule."""
 
     TCP = "tcp"
     UDP = "udp"
+    SCTP = "sctp"
     ICMP = "icmp"
+    """ICMP or ICMPv6, by the packet's family."""
     ANY = "any"
 
 

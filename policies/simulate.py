@@ -15,7 +15,7 @@ from policies.entries import Field, Output, SetField, TableEntry
 
 Packet = Mapping[str, int]
 
-_ZERO_IF_ABSENT = frozenset({"vlan_vid", *(f"reg{number}" for number in range(8))})
+_ZERO_IF_ABSENT = frozenset({"vlan_vid", *(f"reg{number}" for number in range(16))})
 _NEIGHBOUR_FIELDS = frozenset({"nd_target", "nd_sll", "nd_tll"})
 _NEIGHBOUR_KINDS = (135, 136)
 

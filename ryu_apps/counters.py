@@ -17,7 +17,7 @@ from ryu_apps.wire.stats import decode_counters
 
 LOG = logging.getLogger("dynseg.control.counters")
 
-TABLES = (3, 6)
+TABLES = (5, 8)
 """Source class (what each VM sends at all) and enforcement (what became of it)."""
 
 

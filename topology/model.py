@@ -24,6 +24,10 @@ class Segment:
     """1.. in the inventory's order; 0 is `OUTSIDE`. The value of the segment registers."""
     default: Default = "allow"
     """What happens to traffic towards its VMs that no rule decides."""
+    outward: Default = "allow"
+    """What happens to traffic of its VMs that no rule decides."""
+    stateless: bool = False
+    """Are answers to connections towards its VMs known by what they look like, instead of by connection tracking?"""
 
 
 @dataclass(frozen=True)

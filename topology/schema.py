@@ -67,6 +67,10 @@ class SegmentDoc(_Part):
 
     default: Default = "allow"
     """What happens to traffic towards its VMs that no rule decides."""
+    outward: Default = "allow"
+    """What happens to traffic of its VMs that no rule decides."""
+    stateless: bool = False
+    """Know answers to connections towards its VMs by what they look like; nothing is kept for each connection."""
 
 
 class VfnDoc(_Part):

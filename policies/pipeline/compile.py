@@ -16,7 +16,7 @@ from policies.pipeline.tap import tap
 from policies.rules import FirewallRule, Verdict
 from topology.model import Inventory
 
-_PASSED = ((Table.INTEL, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
+_PASSED = ((Table.SOURCE_LISTS, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
 
 
 def compile_vfn(
@@ -33,7 +33,7 @@ def compile_vfn(
     place = Place(inventory, vfn, ports)
     rules = tuple(rule for rule in firewall_rules if rule.vfn == vfn)
     cut = {rule.cut_port_of for rule in rules if rule.cut_port_of is not None}
-    passing = (go(table, 0, {}, after) for table, after in (*_PASSED, (Table.CONNECTIONS, Table.FORWARD)))
+    passing = (go(table, 0, {}, after) for table, after in (*_PASSED, (Table.COMMIT, Table.FORWARD)))
     return _ordered(
         (
             *guard(place, rules),

@@ -56,9 +56,9 @@ def enforcement(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEn
         if segment.default == "deny":
             here = {DESTINATION_SEGMENT: segment.number, TO_HERE: 1}
             for fields in _RESOLVING:
-                yield go(Table.ENFORCEMENT, _RESOLUTION, {**here, **fields}, Table.CONNECTIONS)
+                yield go(Table.ENFORCEMENT, _RESOLUTION, {**here, **fields}, Table.COMMIT)
             yield drop(Table.ENFORCEMENT, _DEFAULT_DENY, here)
-    yield go(Table.ENFORCEMENT, 0, {}, Table.CONNECTIONS)
+    yield go(Table.ENFORCEMENT, 0, {}, Table.COMMIT)
 
 
 def judgements(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEntry]:
@@ -72,7 +72,7 @@ def judgements(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEnt
                 if rule.verdict is Verdict.DROP:
                     yield drop(Table.ENFORCEMENT, priority, {**ends, **fields}, (rule.rule_id,))
                 else:
-                    to = Table.CONNECTIONS
+                    to = Table.COMMIT
                     yield go(Table.ENFORCEMENT, priority, {**ends, **fields}, to, rules=(rule.rule_id,))
 
 

@@ -12,17 +12,37 @@ Matches = Mapping[str, int | tuple[int, int]]
 
 
 class Table(IntEnum):
-    """The tables, in the order in which a packet passes them."""
+    """The tables, in the order in which a packet passes them; the shadow tables are a copy that decides nothing."""
 
     GUARD = 0
-    TAP = 1
-    INTEL = 2
-    SOURCE = 3
-    DESTINATION = 4
-    OBSERVE = 5
-    ENFORCEMENT = 6
-    CONNECTIONS = 7
-    FORWARD = 8
+    """Ports speak as themselves, cut ports not at all."""
+    BORDER = 1
+    """What outside ports send: nobody outside is a VM."""
+    TAP = 2
+    SOURCE_LISTS = 3
+    DESTINATION_LISTS = 4
+    SOURCE = 5
+    DESTINATION = 6
+    OBSERVE = 7
+    """Sends the packet through the shadow tables first, where a rule is in observe."""
+    ENFORCEMENT = 8
+    """Rules by tier, defaults: to COMMIT, LOOKUP, or nowhere."""
+    LOOKUP = 9
+    """What no rule allows: might it be an answer?"""
+    ANSWERS = 10
+    """The same packet, with its connection's state."""
+    REVERSE = 11
+    """Is the connection that it answers allowed?"""
+    DENIED = 12
+    """Drops, counted by rule."""
+    COMMIT = 13
+    """What is allowed: keep its connection, where answers will need it."""
+    FORWARD = 14
+    SHADOW = 15
+    SHADOW_LOOKUP = 16
+    SHADOW_ANSWERS = 17
+    SHADOW_REVERSE = 18
+    SHADOW_DENIED = 19
 
 
 SOURCE_SEGMENT = "reg0"
@@ -34,6 +54,13 @@ FROM_HERE = "reg4"
 """1: came in from a VM or outside port of this VFN."""
 TO_HERE = "reg5"
 """1: goes out to VMs or outside ports of this VFN."""
+SOURCE_LISTS = "reg6"
+"""A bit for each address list that the source address is in."""
+MARK = "reg7"
+"""Mark of the rule that decided in ENFORCEMENT; becomes the `ct_mark`."""
+DESTINATION_LISTS = "reg8"
+NEXT_VFN = "reg9"
+"""Number + 1 of the VFN where the destination is, if it is another."""
 
 OUTSIDE_PORT = 1 << 31
 BROADCAST = 65535

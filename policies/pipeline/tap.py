@@ -23,5 +23,5 @@ def tap(place: Place) -> Iterator[TableEntry]:
     for port in (*place.vms.values(), *place.outside.values()):
         for kind in (IPV4, IPV6):
             opens = match({"in_port": port, "eth_type": kind, "ip_proto": TCP, "tcp_flags": _OPENS})
-            yield TableEntry(Table.TAP, _COPIED, opens, (ToController(COPY_BYTES),), Table.INTEL)
-    yield go(Table.TAP, 0, {}, Table.INTEL)
+            yield TableEntry(Table.TAP, _COPIED, opens, (ToController(COPY_BYTES),), Table.SOURCE_LISTS)
+    yield go(Table.TAP, 0, {}, Table.SOURCE_LISTS)

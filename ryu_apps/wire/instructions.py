@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from policies.entries import Output, SetField, Step, TableEntry, ToController
+from policies.entries import Copy, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
+from runtime.errors import PolicyError
 from ryu_apps.wire.oxm import encode_set
 
 _OUTPUT = struct.Struct("!HHIH6x")
@@ -36,6 +37,8 @@ def encode_step(step: Step) -> bytes:
             oxm = encode_set(step)
             length = (_ACTION.size + len(oxm) + 7) // 8 * 8
             return (_ACTION.pack(_ACTION_SET_FIELD, length) + oxm).ljust(length, b"\0")
+        case Copy() | Track() | Resubmit():
+            raise PolicyError("no OpenFlow form yet", key=type(step).__name__)
 
 
 def encode_instructions(entry: TableEntry) -> bytes:

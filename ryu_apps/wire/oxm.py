@@ -107,7 +107,7 @@ FIELDS: dict[str, OxmField] = {
         _basic("nd_sll", 32, 6, maskable=True),
         _basic("nd_tll", 33, 6, maskable=True),
         OxmField("tcp_flags", EXPERIMENTER, 42, 2, 12, True, ONF),
-        *(OxmField(f"reg{number}", NXM_1, number, 4, 32, True) for number in range(8)),
+        *(OxmField(f"reg{number}", NXM_1, number, 4, 32, True) for number in range(16)),
     )
 }
 """Every field an entry may match or set, by the engine's name."""

@@ -14,9 +14,9 @@ NET = inventory()
 WEB1 = NET.vms["web1"]
 HOME = NET.vfns[WEB1.vfn].dpid
 ENTRIES: dict[str, dict[str, Any]] = {
-    "11": {"table": 3, "vm": "web1", "verdict": None, "rules": []},
-    "12": {"table": 6, "vm": "web1", "verdict": "drop", "rules": ["a"]},
-    "13": {"table": 6, "vm": "web1", "verdict": "allow", "rules": ["b"]},
+    "11": {"table": 5, "vm": "web1", "verdict": None, "rules": []},
+    "12": {"table": 8, "vm": "web1", "verdict": "drop", "rules": ["a"]},
+    "13": {"table": 8, "vm": "web1", "verdict": "allow", "rules": ["b"]},
     "14": {"table": 8, "vm": None, "verdict": None, "rules": []},
 }
 

@@ -389,8 +389,8 @@ def test_the_analyzer_is_told_what_counters_mean(site: Site) -> None:
     identity = decided(site)[0]["rule"]
     message = [m for m in site.to_analyzer if m.kind == "cookies" and m.data["dpid"] == 1][-1]
     entries = message.data["entries"].values()
-    assert {"table": 3, "vm": "web1", "verdict": "allow", "rules": []} in entries
-    assert {"table": 6, "vm": "web1", "verdict": "drop", "rules": [identity]} in entries
+    assert {"table": 5, "vm": "web1", "verdict": "allow", "rules": []} in entries
+    assert {"table": 8, "vm": "web1", "verdict": "drop", "rules": [identity]} in entries
     assert {int(cookie) for cookie in message.data["entries"]} <= {
         e.cookie for e in site.switches["v1"].entries.values()
     }

@@ -1,0 +1,96 @@
+"""What the network may do, as values that name no switch: rules of all tiers over VMs, segments and addresses.
+
+`policies.reference` says what they mean for a packet, `policies.pipeline` makes table entries of them, and tests hold
+the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from policies.rules import Network, Protocol, Tier, Verdict
+
+MAX_RANK = 4095
+"""A tier has room for so many ranks: 10,000 priorities, two for each rank."""
+DEFAULT_RANK = 1000
+MAX_LISTS = 32
+"""Address lists of a policy: one bit of a register each."""
+
+PortRange = tuple[int, int]
+"""First and last port, both within."""
+
+
+class Mode(StrEnum):
+    """What a rule does with what it matches."""
+
+    ENFORCE = "enforce"
+    OBSERVE = "observe"
+    """Counts what it would decide, and decides nothing."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One end of a rule. At most one field is set; none: anything, broadcasts included."""
+
+    vm: str | None = None
+    segment: str | None = None
+    """Its name; `outside` is one."""
+    not_segment: str | None = None
+    """Every segment but this one, `outside` and broadcasts included."""
+    nets: tuple[Network, ...] = ()
+    """Any of these addresses, whosever they are."""
+    list: str | None = None
+    """Name of an `AddressList`."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A protocol and its ports. No ports: all of them. ICMP has none."""
+
+    protocol: Protocol
+    ports: tuple[PortRange, ...] = ()
+    """Destination ports, any of these ranges."""
+    source_ports: tuple[PortRange, ...] = ()
+
+
+@dataclass(frozen=True)
+class Acl:
+    """One rule. First match by tier, then rank, then drop before allow; what no rule decides the segments' defaults do.
+
+    A rule of the tiers `POLICY` and `LEARNED` decides about IP only, and about connections: a packet that answers a
+    connection which is allowed passes whatever these tiers say about its own direction. A drop of a higher tier
+    (containment) holds for every frame it matches, answers and address resolution included. `policies.reference` is exact.
+    """
+
+    rule_id: str
+    """Of the segmentation rule it comes from, or the policy rule's name."""
+    tier: Tier
+    verdict: Verdict
+    source: Peer = Peer()
+    destination: Peer = Peer()
+    services: tuple[Service, ...] = ()
+    """Any of these; none: all traffic."""
+    rank: int = DEFAULT_RANK
+    """0..MAX_RANK; the higher rank of a tier decides first."""
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True)
+class AddressList:
+    """A named set of addresses and prefixes."""
+
+    name: str
+    nets: tuple[Network, ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What people have laid down for the network; checked by `policies.document`."""
+
+    version: int = 0
+    """Counts up with every change; 0: none was ever laid down."""
+    acls: tuple[Acl, ...] = ()
+    """Names are unique."""
+    lists: Mapping[str, AddressList] = field(default_factory=dict)
