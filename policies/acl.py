@@ -61,7 +61,7 @@ class Acl:
 
     A rule of the tiers `POLICY` and `LEARNED` decides about IP only, and about connections: a packet that answers a
     connection which is allowed passes whatever these tiers say about its own direction. A drop of a higher tier
-    (containment) holds for every frame it matches, answers and address resolution included. `policies.reference` is exact.
+    (containment) holds for every frame it matches, answers and address resolution included.
     """
 
     rule_id: str

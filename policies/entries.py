@@ -1,7 +1,8 @@
 """OpenFlow-neutral table entries: what the engine compiles and the wire encoder turns into bytes.
 
 Field names are OpenFlow's OXM names as Ryu spells them (`in_port`, `eth_type`, `ipv4_src`, `arp_spa`, `nd_target`,
-`tcp_dst`, `tcp_flags`) plus Nicira's registers `reg0`..`reg15` and `ct_state`. Values are plain integers, addresses too.
+`tcp_dst`, `tcp_flags`) plus Nicira's registers `reg0`..`reg15` and `ct_state`. Values are plain integers, addresses
+too.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class ToController:
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy one field or register into another of its width. The packet's cached decision then holds for this value only."""
+    """Copy one field or register into another of its width. What the switch caches then holds for this value only."""
 
     source: str
     destination: str
