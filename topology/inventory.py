@@ -165,7 +165,8 @@ def _build(doc: InventoryDoc) -> Inventory:
     """The values that the rest of the product works with."""
     return Inventory(
         segments={
-            name: Segment(name, number, part.default, part.outward, part.stateless) for number, (name, part) in enumerate(doc.segments.items(), 1)
+            name: Segment(name, number, part.default, part.outward, part.stateless)
+            for number, (name, part) in enumerate(doc.segments.items(), 1)
         },
         vfns={
             name: Vfn(name, number, part.dpid, part.bridge or name)
