@@ -1,22 +1,20 @@
 """`python -m benchmarks.contain`: how soon is a scanning VM cut off, and what do the innocent notice of it?
 
 One lab, one baseline; then VM after VM scans the databases with nmap, is isolated, and is released through REST before
-the next one starts. Prints a table and writes `out/bench/contain.json`: a list of {measure, value, unit, op, target,
-peer, peer_value, n}; no peer is named for these measures. Exit status 0 when every target is met.
+the next one starts. Prints a table and writes `out/bench/contain.json` (`benchmarks.rows`); no peer is named for these
+measures. Exit status 0 when every target is met.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import operator
 import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.rows import Row, table, write
 from mininet_labs.attacks import catalogue
 from mininet_labs.children import wait_for
 from mininet_labs.evidence import Evidence, innocent_loss
@@ -31,26 +29,6 @@ LINGER_SECONDS = 1.0
 PAUSE_SECONDS = 8.0
 """Between a release and the next scan: ordinary traffic."""
 MAX_CONTAIN_SECONDS = 2.0
-_OPERATORS = {"<=": operator.le}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measure beside its target."""
-
-    measure: str
-    value: float | None
-    unit: str
-    op: str
-    target: float
-    n: int
-    peer: str | None = None
-    peer_value: float | None = None
-
-    @property
-    def met(self) -> bool:
-        """Is the target met? A measure without a value misses it."""
-        return self.value is not None and bool(_OPERATORS[self.op](self.value, self.target))
 
 
 def rows(evidence: Evidence) -> tuple[Row, ...]:
@@ -100,16 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DynsegError as error:
         print(f"contain: {error}", file=sys.stderr)
         return 1
-    table = rows(evidence)
-    (args.out / "contain.json").write_text(json.dumps([asdict(row) for row in table], indent=2) + "\n")
+    found = rows(evidence)
+    write(found, args.out / "contain.json")
     seconds = sorted(s.contained_seconds for s in evidence.strikes if s.contained_seconds is not None)
     print(f"\nscans contained after (s): {' '.join(f'{value:.2f}' for value in seconds)}")
-    print(f"\n{'measure':<32}{'value':>10} {'unit':<5}{'target':>10}{'n':>8}")
-    for row in table:
-        value = "-" if row.value is None else f"{row.value:g}"
-        verdict = "met" if row.met else "MISSED"
-        print(f"{row.measure:<32}{value:>10} {row.unit:<5}{row.op + f' {row.target:g}':>10}{row.n:>8}  {verdict}")
-    return 0 if all(row.met for row in table) else 1
+    print(f"\n{table(found)}")
+    return 0 if all(row.met for row in found) else 1
 
 
 if __name__ == "__main__":

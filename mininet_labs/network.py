@@ -1,13 +1,11 @@
 """An inventory brought to life in Mininet: one namespace an endpoint, one Open vSwitch bridge a VFN, veth cables.
 
 The bridges come up with `fail_mode=secure` and no controller: nothing passes until dynseg has found them in OVSDB and
-programmed them. Every bridge carries the mark `external_ids:dynseg-lab` with the process that made it, so that what a
-killed run left behind is known (and nothing else is ever touched).
+programmed them. Every bridge carries the mark of `mininet_labs.marks`, so that what a killed run left behind is known.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,11 +16,11 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
+from mininet_labs import marks
 from mininet_labs.children import mortal
 from mininet_labs.errors import LabError
 from topology.model import Inventory, OutsidePort, Vm
 
-MARK = "dynseg-lab"
 NICENESS = "10"
 _CALM = "for key in accept_dad router_solicitations; do echo 0 > /proc/sys/net/ipv6/conf/default/$key; done"
 """Addresses are fixed: no waiting for duplicates, no asking for routers that do not exist."""
@@ -33,7 +31,7 @@ class LabSwitch(OVSSwitch):
 
     def bridgeOpts(self) -> str:  # noqa: N802  # mininet's name
         """Mininet's options for `ovs-vsctl set bridge`, and the mark."""
-        return f"{super().bridgeOpts()} external_ids:{MARK}={_process_mark(os.getpid())}"
+        return f"{super().bridgeOpts()} {marks.own()}"
 
 
 class LabNetwork:
@@ -49,7 +47,7 @@ class LabNetwork:
         Raises:
             LabError: a bridge or interface of the inventory exists already and is not a dead lab's.
         """
-        sweep()
+        marks.sweep()
         self._refuse_strangers()
         setLogLevel("warning")
         Mininet.inited = True  # its fixLimits() would change sysctls of the whole machine for good
@@ -70,7 +68,7 @@ class LabNetwork:
             if net is not None:
                 net.stop()
         finally:
-            _remove(_marked(_process_mark(os.getpid())))
+            marks.remove_own()
 
     def pid(self, endpoint: str) -> int:
         """Process whose network namespace is that of a VM or outside host."""
@@ -95,7 +93,7 @@ class LabNetwork:
         )
 
     def _refuse_strangers(self) -> None:
-        bridges = set(_lines("ovs-vsctl", "list-br"))
+        bridges = set(marks.run("ovs-vsctl", "list-br").split())
         interfaces = {path.name for path in Path("/sys/class/net").iterdir()}
         for vfn in self.inventory.vfns.values():
             if vfn.bridge in bridges:
@@ -138,14 +136,6 @@ class LabNetwork:
         return self._net[self.inventory.vfns[vfn].bridge]
 
 
-def sweep() -> list[str]:
-    """Remove what labs of dead processes left behind; returns the names of the bridges removed."""
-    marks = {mark for mark in _marks().values() if _process_mark(int(mark.partition("-")[0])) != mark}
-    dead = [bridge for mark in marks for bridge in _marked(mark)]
-    _remove(dead)
-    return dead
-
-
 def _configuration(endpoint: Vm | OutsidePort, interface: str) -> list[str]:
     """Commands that give an endpoint its addresses. The network is flat: everything is on the link."""
     versions = sorted({address.version for address in endpoint.addresses})
@@ -160,44 +150,3 @@ def _run_in(host: Any, commands: Sequence[str]) -> None:
     output = host.cmd(" && ".join(commands)).strip()
     if output:
         raise LabError(f"{host.name} cannot be set up: {output}")
-
-
-def _process_mark(pid: int) -> str:
-    """`PID-STARTTIME` of a living process (a number that a later process cannot share), or `PID-gone`."""
-    try:
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        started = "gone"
-    return f"{pid}-{started}"
-
-
-def _marks() -> dict[str, str]:
-    """Bridge -> mark, of every lab on this machine."""
-    found = {}
-    for bridge in _lines("ovs-vsctl", "list-br"):
-        mark = "".join(_lines("ovs-vsctl", "br-get-external-id", bridge, MARK))
-        if mark:
-            found[bridge] = mark
-    return found
-
-
-def _marked(mark: str) -> list[str]:
-    return [bridge for bridge, found in _marks().items() if found == mark]
-
-
-def _remove(bridges: Sequence[str]) -> None:
-    """Delete bridges together with the interfaces that are plugged into them."""
-    for bridge in bridges:
-        ports = _lines("ovs-vsctl", "list-ports", bridge)
-        _lines("ovs-vsctl", "--if-exists", "del-br", bridge)
-        for port in ports:
-            if Path(f"/sys/class/net/{port}").exists():
-                # The other end's deletion may take this one along in between: gone is what is wanted.
-                subprocess.run(["ip", "link", "del", port], check=False, stderr=subprocess.DEVNULL)
-
-
-def _lines(*command: str) -> list[str]:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise LabError(f"`{' '.join(command)}` failed: {done.stderr.strip()}", remedy="deploy/ovs start, as root")
-    return done.stdout.split()

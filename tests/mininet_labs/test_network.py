@@ -15,7 +15,8 @@ import pytest
 
 from mininet_labs.children import ROOT
 from mininet_labs.errors import LabError
-from mininet_labs.network import LabNetwork, sweep
+from mininet_labs.marks import sweep
+from mininet_labs.network import LabNetwork
 from topology.model import Inventory
 
 pytestmark = pytest.mark.ovs
