@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from policies.acl import Policy
+from policies.desired import Desired, Layer
 from policies.entries import Field, TableEntry
 from policies.pipeline.classes import destination, source
 from policies.pipeline.enforcement import enforcement, judgements
@@ -16,11 +18,55 @@ from policies.pipeline.tap import tap
 from policies.rules import FirewallRule, Verdict
 from topology.model import Inventory
 
+Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
+"""Cookies of many entries, in their order."""
+
+_NO_POLICY = Policy()
 _PASSED = ((Table.SOURCE_LISTS, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
 
 
+@dataclass(frozen=True)
+class Network:
+    """Everything that decides what the VFNs must hold."""
+
+    inventory: Inventory
+    policy: Policy = field(default_factory=Policy)
+    rules: Mapping[str, tuple[FirewallRule, ...]] = field(default_factory=dict)
+    """Firewall rules by the id of their segmentation rule."""
+    ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """OpenFlow port number by interface name, by VFN. Ends and cables whose port is absent get no entries."""
+
+
+class Compiler:
+    """Compiles VFN after VFN, and after a change of the network only what has changed.
+
+    Args:
+        cookies: gives entries their cookies.
+    """
+
+    def __init__(self, cookies: Cookies) -> None:
+        self._cookies = cookies
+        self._network: Network | None = None
+        self._done: dict[str, Desired] = {}
+
+    def compile(self, network: Network, vfn: str) -> Desired:
+        """Every entry that a VFN must hold. What has not changed since the last call is the same object."""
+        if network is not self._network:
+            self._network, self._done = network, {}
+        if vfn not in self._done:
+            rules = [rule for group in network.rules.values() for rule in group]
+            entries = compile_vfn(network.inventory, vfn, network.ports.get(vfn, {}), rules, network.policy)
+            layer = Layer(dict(zip(self._cookies(entries), entries, strict=True)))
+            self._done[vfn] = Desired([(layer,)])
+        return self._done[vfn]
+
+
 def compile_vfn(
-    inventory: Inventory, vfn: str, ports: Mapping[str, int], firewall_rules: Iterable[FirewallRule]
+    inventory: Inventory,
+    vfn: str,
+    ports: Mapping[str, int],
+    firewall_rules: Iterable[FirewallRule],
+    policy: Policy = _NO_POLICY,  # noqa: ARG001
 ) -> tuple[TableEntry, ...]:
     """Every entry that a VFN must hold, by table and falling priority.
 
@@ -29,6 +75,7 @@ def compile_vfn(
         ports: OpenFlow port number by interface name. Ends and cables whose port is absent get no entries;
             `missing_ports` names them.
         firewall_rules: those of other VFNs are left out.
+        policy: what people have laid down.
     """
     place = Place(inventory, vfn, ports)
     rules = tuple(rule for rule in firewall_rules if rule.vfn == vfn)
