@@ -1,0 +1,293 @@
+"""The policy file: what is written in YAML becomes a checked `policies.acl.Policy`.
+
+`policies/schema.py` says which keys there are; here the parts are checked against each other and the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from policies.acl import Acl, AddressList, Peer, Policy, Service
+from policies.prefixes import MAX_PREFIXES, aggregate
+from policies.prefixes import read as read_prefixes
+from policies.rules import Network, Protocol, Tier, Verdict
+from policies.schema import INLINE, NAMED, ListDoc, PeerDoc, PolicyDoc, RuleDoc, ServiceDoc
+from runtime import document
+from runtime.errors import PolicyError
+from runtime.validation import most_telling
+from topology.addresses import addresses_of
+from topology.model import OUTSIDE, Inventory
+from topology.names import nearest
+
+ReadList = Callable[[str], tuple[Network, ...]]
+"""The prefixes of a list's file, by the path that the document gives."""
+
+_TIERS = {"policy": Tier.POLICY, "operator": Tier.OPERATOR, "emergency": Tier.EMERGENCY}
+_VERDICTS = {"allow": Verdict.ALLOW, "deny": Verdict.DROP}
+_WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
+_FAMILIES = frozenset({4, 6})
+_RULE_ID_LENGTH = 12
+
+
+class NobodyError(PolicyError):
+    """A rule speaks of what this network does not have, so no packet can match it."""
+
+
+def load(path: str | Path, inventory: Inventory) -> Policy:
+    """Read a policy file and the lists beside it.
+
+    Raises:
+        PolicyError: unreadable, not YAML, unknown keys, or parts that contradict each other or the network.
+    """
+    path = Path(path)
+    return parse(read_text(path), inventory, reading_in(path.parent), file=str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a policy file.
+
+    Raises:
+        PolicyError: it is not readable.
+    """
+    try:
+        return path.read_bytes().decode()
+    except OSError as error:
+        raise PolicyError(f"cannot be read: {error.strerror}", file=path, remedy="name a policy file") from error
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"not UTF-8 at byte {error.start}", file=path, remedy="save it as UTF-8") from error
+
+
+def reading_in(folder: Path) -> ReadList:
+    """Reads lists from files, relative paths in this folder."""
+    return lambda name: read_prefixes(folder / name)
+
+
+def parse(text: str, inventory: Inventory, read_list: ReadList, *, file: str = "policy") -> Policy:
+    """Check a policy's text; `file` is the name that errors give.
+
+    Raises:
+        PolicyError: names file, line, key and remedy.
+    """
+    reader = _reader(text, inventory, read_list, file)
+    return reader.policy(tuple(reader.rules()))
+
+
+def parse_what_holds(
+    text: str, inventory: Inventory, read_list: ReadList, *, file: str = "policy"
+) -> tuple[Policy, tuple[NobodyError, ...]]:
+    """A policy that was checked when the inventory was another: rules that can no longer match anything are left out.
+
+    Raises:
+        PolicyError: something else is wrong with it.
+    """
+    reader = _reader(text, inventory, read_list, file)
+    kept: list[Acl] = []
+    left_out: list[NobodyError] = []
+    for index in range(len(reader.doc.rules)):
+        try:
+            kept.append(reader.rule(index))
+        except NobodyError as error:
+            left_out.append(error)
+    return reader.policy(tuple(kept)), tuple(left_out)
+
+
+def _reader(text: str, inventory: Inventory, read_list: ReadList, file: str) -> _Reader:
+    read = document.read(text, file, PolicyError)
+    try:
+        doc = PolicyDoc.model_validate({} if read.data is None else read.data)
+    except ValidationError as error:
+        raise _explain(error, read) from error
+    return _Reader(read, doc, inventory, read_list)
+
+
+class _Reader:
+    """Makes values of a document whose keys are right."""
+
+    def __init__(self, read: document.Document, doc: PolicyDoc, inventory: Inventory, read_list: ReadList) -> None:
+        self.doc = doc
+        self._read = read
+        self._inventory = inventory
+        self._services = {
+            name: tuple(self._service(("services", name, index), part) for index, part in enumerate(parts))
+            for name, parts in doc.services.items()
+        }
+        self._lists = {name: self._list(name, part, read_list) for name, part in doc.lists.items()}
+
+    def policy(self, acls: tuple[Acl, ...]) -> Policy:
+        """The policy of these rules.
+
+        Raises:
+            PolicyError: two of all its rules have one name, or contradict each other.
+        """
+        self._unique()
+        self._free_of_contradictions(acls)
+        return Policy(acls=acls, lists=self._lists)
+
+    def rules(self) -> Iterator[Acl]:
+        """Every rule."""
+        return (self.rule(index) for index in range(len(self.doc.rules)))
+
+    def rule(self, index: int) -> Acl:
+        """One rule.
+
+        Raises:
+            PolicyError: it cannot mean anything.
+        """
+        rule, path = self.doc.rules[index], ("rules", index)
+        source = self._peer((*path, "from"), rule.name, rule.source)
+        destination = self._peer((*path, "to"), rule.name, rule.destination)
+        if not self._families(source) & self._families(destination):
+            message = f"rule {rule.name}: its ends have no address family in common"
+            raise self._error(path, message, "name addresses of the same family at both ends", NobodyError)
+        return Acl(
+            rule.name,
+            _TIERS[rule.tier],
+            _VERDICTS[rule.action],
+            source,
+            destination,
+            self._services_of(index, rule),
+            rule.priority,
+            rule.mode,
+        )
+
+    def _error(
+        self, path: document.Path, message: str, remedy: str, kind: type[PolicyError] = PolicyError
+    ) -> PolicyError:
+        return kind(message, file=self._read.file, line=self._read.line(path), key=_dotted(path), remedy=remedy)
+
+    def _service(self, path: document.Path, part: ServiceDoc) -> Service:
+        for key in ("ports", "source_ports"):
+            if getattr(part, key) and part.protocol not in _WITH_PORTS:
+                message = f"protocol {part.protocol} has no ports"
+                raise self._error((*path, key), message, "write tcp, udp or sctp, or leave the ports out")
+        return Service(part.protocol, _joined(part.ports), _joined(part.source_ports))
+
+    def _services_of(self, index: int, rule: RuleDoc) -> tuple[Service, ...]:
+        """Each once; none if any traffic is meant."""
+        found: list[Service] = []
+        for place, part in enumerate(rule.service):
+            path: document.Path = ("rules", index, "service", place)
+            if isinstance(part, ServiceDoc):
+                found.append(self._service(path, part))
+                continue
+            if part not in self._services:
+                raise self._error(path, f"rule {rule.name}: no service {part!r}", nearest(part, self._services))
+            found += self._services[part]
+        anything = any(service.protocol is Protocol.ANY for service in found)
+        return (
+            () if anything else tuple(sorted(set(found), key=lambda one: (one.protocol, one.ports, one.source_ports)))
+        )
+
+    def _list(self, name: str, part: ListDoc, read_list: ReadList) -> AddressList:
+        path = ("lists", name)
+        nets = aggregate(part.networks)
+        if part.file is not None:
+            try:
+                from_file = read_list(part.file)
+            except PolicyError as error:
+                # The place in the list's file says more than that of its name here.
+                error_path = f"lists.{name}.file"
+                raise PolicyError(
+                    error.message, file=error.file, line=error.line, key=error_path, remedy=error.remedy
+                ) from error
+            nets = aggregate((*nets, *from_file)) if nets else from_file
+        if len(nets) > MAX_PREFIXES:
+            remedy = f"a list may have {MAX_PREFIXES}: leave out what is not needed, or split the list"
+            raise self._error(path, f"list {name} has {len(nets)} prefixes", remedy)
+        return AddressList(name, nets)
+
+    def _peer(self, path: document.Path, rule: str, peer: PeerDoc) -> Peer:
+        vms, segments = self._inventory.vms, (*self._inventory.segments, OUTSIDE)
+        if peer.vm is not None and peer.vm not in vms:
+            raise self._error((*path, "vm"), f"rule {rule}: no VM {peer.vm!r}", nearest(peer.vm, vms), NobodyError)
+        if peer.segment is not None and peer.segment not in segments:
+            message, remedy = f"rule {rule}: no segment {peer.segment!r}", nearest(peer.segment, segments)
+            raise self._error((*path, "segment"), message, remedy, NobodyError)
+        if peer.list is not None and peer.list not in self._lists:
+            message = f"rule {rule}: no list {peer.list!r}"
+            raise self._error((*path, "list"), message, nearest(peer.list, self._lists))
+        return Peer(peer.vm, peer.segment, None, aggregate(peer.networks or ()), peer.list)
+
+    def _families(self, peer: Peer) -> frozenset[int]:
+        """Of the addresses that an end can have; an empty list may have either one day."""
+        if peer.vm is not None:
+            return frozenset(address.version for address in addresses_of(self._inventory.vms[peer.vm]))
+        nets = peer.nets or (self._lists[peer.list].nets if peer.list is not None else ())
+        # Sorted by family, so the ends tell; a million prefixes need no search.
+        return frozenset(net.version for net in (nets[0], nets[-1])) if nets else _FAMILIES
+
+    def _unique(self) -> None:
+        seen: dict[str, int] = {}
+        for index, rule in enumerate(self.doc.rules):
+            path = ("rules", index, "name")
+            if len(rule.name) == _RULE_ID_LENGTH and not set(rule.name) - set("0123456789abcdef"):
+                message = f"{rule.name!r} looks like the id of a rule that was issued at run time"
+                raise self._error(path, message, "choose another name")
+            if rule.name in seen:
+                first = self._read.line(("rules", seen[rule.name], "name"))
+                raise self._error(path, f"rule {rule.name} is there already, in line {first}", "rename one of them")
+            seen[rule.name] = index
+
+    def _free_of_contradictions(self, acls: tuple[Acl, ...]) -> None:
+        """Two rules that say the opposite of the very same traffic, neither before the other: one is a mistake."""
+        seen: dict[object, Acl] = {}
+        for acl in acls:
+            key = (acl.tier, acl.rank, acl.source, acl.destination, acl.services, acl.mode)
+            first = seen.setdefault(key, acl)
+            if first.verdict is not acl.verdict:
+                index = next(i for i, rule in enumerate(self.doc.rules) if rule.name == acl.rule_id)
+                message = f"rule {acl.rule_id} contradicts rule {first.rule_id}: the same traffic, at the same priority"
+                raise self._error(("rules", index), message, "remove one of them, or give one a higher `priority`")
+
+
+def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """The same ports in the fewest ranges, so that equal services are equal values."""
+    joined: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if joined and first <= joined[-1][1] + 1:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], last))
+        else:
+            joined.append((first, last))
+    return tuple(joined)
+
+
+def _explain(error: ValidationError, read: document.Document) -> PolicyError:
+    """What the schema refuses, with its place and a remedy."""
+    first = most_telling(error)
+    path = tuple(part for part in first["loc"] if part not in ("[key]", INLINE, NAMED))
+    message, remedy = first["msg"].removeprefix("Value error, "), None
+    if first["type"] == "extra_forbidden":
+        message, remedy = "unknown key", nearest(str(path[-1]), _keys(_model(path[:-1])))
+    elif first["type"] == "missing":
+        message, remedy = "missing", f"add `{path[-1]}`"
+    elif first["type"] == "tuple_type":
+        message = "must be a list (`[one, two]`)"
+    elif first["type"] in ("dict_type", "model_type"):
+        message = "must be a mapping (`key: value`)"
+    return PolicyError(message, file=read.file, line=read.line(path), key=_dotted(path) or None, remedy=remedy)
+
+
+def _model(path: document.Path) -> type[BaseModel]:
+    """The part of the schema that stands at a path."""
+    match path:
+        case ("services", *_) | ("rules", _, "service", *_):
+            return ServiceDoc
+        case ("lists", *_):
+            return ListDoc
+        case ("rules", _, "from" | "to", *_):
+            return PeerDoc
+        case ("rules", *_):
+            return RuleDoc
+    return PolicyDoc
+
+
+def _keys(model: type[BaseModel]) -> Mapping[str, object]:
+    """Its keys as they are written."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _dotted(path: document.Path) -> str:
+    return ".".join(map(str, path))

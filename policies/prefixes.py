@@ -1,0 +1,120 @@
+"""Large sets of addresses: read from files of one prefix a line, and brought to the fewest prefixes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from socket import AF_INET, AF_INET6, inet_pton
+
+from policies.rules import Network
+from runtime.errors import PolicyError
+
+MAX_PREFIXES = 1_000_000
+"""Of one list, at its fewest."""
+MAX_LINES = 4 * MAX_PREFIXES
+"""Of one file: what is longer is not read to its end."""
+MAX_BYTES = 64 * MAX_LINES
+_Range = tuple[int, int, int]
+"""IP version, first and last address."""
+_WHERE = "give the path of a file that the engine can read, relative to the policy's own folder"
+
+
+def read(path: Path) -> tuple[Network, ...]:
+    """The prefixes of a file, at their fewest.
+
+    What a line holds is never quoted: the engine may read more than those who name a file to it.
+
+    Raises:
+        PolicyError: not readable, too long, or a line is no prefix; names file and line.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
+            raise PolicyError(f"no file of up to {MAX_BYTES} bytes", file=path, remedy=_WHERE)
+        with path.open(encoding="ascii", errors="replace") as lines:
+            return _fewest(_ranges(lines, path))
+    except OSError as error:
+        raise PolicyError(f"cannot be read: {error.strerror}", file=path, remedy=_WHERE) from error
+
+
+def aggregate(nets: Iterable[Network]) -> tuple[Network, ...]:
+    """The fewest prefixes that hold the same addresses: IPv4 first, rising.
+
+    `ipaddress.collapse_addresses` does the same by comparing objects, many times as slowly.
+    """
+    return _fewest((net.version, *_range(int(net.network_address), net.prefixlen, net.max_prefixlen)) for net in nets)
+
+
+def _parsed(text: str) -> _Range:
+    """The addresses of a prefix.
+
+    Raises:
+        ValueError: it is none, or has bits beyond its length.
+    """
+    address, slash, length = text.partition("/")
+    version, family, width = (6, AF_INET6, 128) if ":" in address else (4, AF_INET, 32)
+    try:
+        first = int.from_bytes(inet_pton(family, address))
+    except OSError as error:
+        raise ValueError(text) from error
+    if slash and not (length.isascii() and length.isdigit() and int(length) <= width):
+        raise ValueError(text)
+    begin, end = _range(first, int(length) if slash else width, width)
+    if begin != first:
+        raise ValueError(text)
+    return version, begin, end
+
+
+def _range(address: int, length: int, width: int) -> tuple[int, int]:
+    others = (1 << width - length) - 1
+    return address & ~others, address | others
+
+
+def _ranges(lines: Iterable[str], path: Path) -> Iterator[_Range]:
+    for number, line in enumerate(lines, 1):
+        if number > MAX_LINES:
+            remedy = f"a list may have {MAX_PREFIXES} prefixes: leave out what is not needed, or join neighbours"
+            raise PolicyError(f"longer than {MAX_LINES} lines", file=path, line=number, remedy=remedy)
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            yield _parsed(text)
+        except ValueError:
+            remedy = "write one address or network a line, without bits beyond its length; comments go behind #"
+            raise PolicyError("is no prefix", file=path, line=number, remedy=remedy) from None
+
+
+def _fewest(ranges: Iterable[_Range]) -> tuple[Network, ...]:
+    by_version: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
+    for version, first, last in ranges:
+        by_version[version].append((first, last))
+    v4 = (IPv4Network(prefix) for prefix in _prefixes(by_version[4], 32))
+    v6 = (IPv6Network(prefix) for prefix in _prefixes(by_version[6], 128))
+    return (*v4, *v6)
+
+
+def _prefixes(ranges: list[tuple[int, int]], width: int) -> Iterator[tuple[int, int]]:
+    """(first address, length) of the prefixes that make up these ranges of addresses."""
+    for first, last in _merged(sorted(ranges)):
+        begin = first
+        while begin <= last:
+            # The largest block that begins here, and no larger than what is left.
+            free = min((begin & -begin).bit_length() - 1 if begin else width, (last - begin + 1).bit_length() - 1)
+            yield begin, width - free
+            begin += 1 << free
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Sorted ranges with those joined that overlap or touch."""
+    begin = end = None
+    for first, last in ranges:
+        if begin is None or end is None:
+            begin, end = first, last
+        elif first <= end + 1:
+            end = max(end, last)
+        else:
+            yield begin, end
+            begin, end = first, last
+    if begin is not None and end is not None:
+        yield begin, end
