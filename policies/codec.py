@@ -50,6 +50,9 @@ class SwitchCodec(Protocol):
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
 
+    def read(self, cookies: Sequence[int] | None = None) -> bytes:
+        """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
+
     def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
         """Entries of a raw flow statistics body.
 

@@ -234,7 +234,8 @@ class Enforcer:
         outcome = Outcome()
         for command in commands:
             if isinstance(command, Read):
-                outcome.control.append(Message("read", {"dpid": self._dpid(vfn), "request": command.request}))
+                data = {"dpid": self._dpid(vfn), "request": command.request}
+                outcome.control.append(Message("read", data, self._codec.read()))
             elif isinstance(command, Apply):
                 outcome.control.append(self._bundle(vfn, command))
                 outcome.news.append(News(vfn, command))

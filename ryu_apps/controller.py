@@ -28,10 +28,11 @@ from ryu_apps.lag import LagMeter
 from ryu_apps.ovsdb import Ovsdb
 from ryu_apps.peer import Peer
 from ryu_apps.relay import Relay
-from ryu_apps.session import Part, SwitchError
+from ryu_apps.session import Port, SwitchError
 from ryu_apps.sessions import Sessions
 from ryu_apps.status import Status
 from ryu_apps.supervisor import Supervisor
+from ryu_apps.wire import multipart
 from topology import inventory
 
 
@@ -65,9 +66,9 @@ class Control(RyuApp):
         self._sessions = Sessions(network, self._announce)
         self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, self._sessions.on_interface_ids)
         self._relay = Relay(self._sessions, self._engine, self._ovsdb.wait_until_followed)
-        self._counters = Counters(self._sessions, self._analyzer, config.openflow.statistics_seconds)
+        self._counters = Counters(self._sessions, [self._analyzer], config.openflow.statistics_seconds)
         self._copies = Copies(self._sessions, self._analyzer)
-        parsers.install(self._copies.take)
+        parsers.install(self._copies.take, self._on_statistics)
         self._lag = LagMeter()
         peers = {"engine": self._engine, "analyzer": self._analyzer}
         sockets = {"engine": config.engine_socket, "analyzer": config.analyzer_socket}
@@ -106,7 +107,7 @@ class Control(RyuApp):
     @set_ev_cls(ofp_event.EventOFPPortDescStatsReply, CONFIG_DISPATCHER)
     def on_port_descriptions(self, event: Any) -> None:
         """Ports of a VFN that is connecting."""
-        ports = {port.port_no: _name(port) for port in event.msg.body}
+        ports = {port.port_no: _port(port) for port in event.msg.body}
         self._sessions.on_described(event.msg.datapath, ports)
 
     @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])
@@ -122,15 +123,7 @@ class Control(RyuApp):
         """A port came, changed or went."""
         gone = event.msg.reason == ofproto.OFPPR_DELETE
         port = event.msg.desc
-        self._sessions.on_port(event.msg.datapath, port.port_no, None if gone else _name(port))
-
-    @set_ev_cls(ofp_event.EventOFPFlowStatsReply, MAIN_DISPATCHER)
-    def on_flow_statistics(self, event: Any) -> None:
-        """A part of a VFN's entries, as bytes."""
-        session = self._sessions.of(event.msg.datapath)
-        if session is not None:
-            raw = b"".join(body.raw for body in event.msg.body)
-            session.on_part(event.msg.xid, Part(raw, not event.msg.flags & ofproto.OFPMPF_REPLY_MORE))
+        self._sessions.on_port(event.msg.datapath, port.port_no, None if gone else _port(port))
 
     @set_ev_cls(ofp_event.EventOFPBarrierReply, MAIN_DISPATCHER)
     def on_barrier(self, event: Any) -> None:
@@ -146,6 +139,16 @@ class Control(RyuApp):
         if session is not None:
             code = msg.exp_type if msg.type == ofproto.OFPET_EXPERIMENTER else msg.code
             session.on_error(msg.xid, SwitchError(msg.type, code, bytes(msg.data)))
+
+    def _on_statistics(self, datapath: Any, message: bytes) -> None:
+        """Statistics of a VFN have come, or its flow monitor reports."""
+        part, session = multipart.split(message), self._sessions.of(datapath)
+        if session is None:
+            return
+        if part.kind == multipart.EXPERIMENTER:
+            self._relay.changed(session, part.body)
+        else:
+            session.on_part(part)
 
     def _from_engine(self, message: Message) -> None:
         self._relay.take(message)
@@ -167,8 +170,9 @@ class Control(RyuApp):
             self._analyzer.send(Message("vfn_ports", message.data))
 
 
-def _name(port: Any) -> str:
-    return str(port.name, "utf-8", "replace")
+def _port(port: Any) -> Port:
+    mac = bytes.fromhex(port.hw_addr.replace(":", ""))
+    return Port(str(port.name, "utf-8", "replace"), mac, bool(port.config & ofproto.OFPPC_PORT_DOWN))
 
 
 def _end_on_signals(main: Any) -> None:

@@ -1,32 +1,43 @@
-"""Reads entry counters of the VFNs and hands them to the analyzer."""
+"""Reads entry counters of the VFNs and hands them to whoever counts by them."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 
 import numpy as np
 from ryu.lib import hub
 
+from policies.pipeline.tables import Table
 from runtime.channel import Message
 from runtime.errors import TransientError
 from ryu_apps.peer import Peer
 from ryu_apps.session import Session, SessionLostError
 from ryu_apps.sessions import Sessions
+from ryu_apps.wire.flowmod import flow_stats_request
 from ryu_apps.wire.stats import decode_counters
 
 LOG = logging.getLogger("dynseg.control.counters")
 
-TABLES = (5, 8)
-"""Source class (what each VM sends at all) and enforcement (what became of it)."""
+TABLES = (Table.SOURCE, Table.ENFORCEMENT, Table.REVERSE, Table.DENIED, Table.SHADOW_DENIED)
+"""What each VM sends at all, and what the rules decided about it."""
+SHARE = 0.02
+"""At most this part of a VFN's time goes into counting: while a switch gathers counters it does nothing else."""
 
 
 class Counters:
-    """Asks every VFN every `seconds`; one that has not answered the last question is not asked again."""
+    """Asks every VFN every `seconds`, one with many entries less often; never again before it has answered.
 
-    def __init__(self, sessions: Sessions, analyzer: Peer, seconds: float) -> None:
+    Args:
+        sessions: the VFNs.
+        takers: who gets the counters, as far as they are there.
+        seconds: time between two readings of a VFN.
+    """
+
+    def __init__(self, sessions: Sessions, takers: Collection[Peer], seconds: float) -> None:
         self._sessions = sessions
-        self._analyzer = analyzer
+        self._takers = takers
         self._seconds = seconds
         self._asked: set[int] = set()
 
@@ -34,7 +45,7 @@ class Counters:
         """Ask for ever."""
         while True:
             hub.sleep(self._seconds)
-            if not self._analyzer.connected:
+            if not any(taker.connected for taker in self._takers):
                 continue
             for session in self._sessions:
                 if session.vfn.dpid not in self._asked:
@@ -42,16 +53,25 @@ class Counters:
                     hub.spawn(self._ask, session)
 
     def _ask(self, session: Session) -> None:
+        began = time.monotonic()
         try:
-            parts = [decode_counters(part.raw) for table in TABLES for part in session.read(table)]
+            self._hand_out(session)
         except SessionLostError as error:
             LOG.warning("no counters of %s: %s", session.vfn.name, error)
             session.end(error.message)
         except TransientError as error:
             LOG.warning("counters of %s are not readable: %s", session.vfn.name, error)
         else:
-            counters = np.concatenate(parts)
-            data = {"dpid": session.vfn.dpid, "time": time.time(), "n": len(counters)}
-            self._analyzer.send(Message("counters", data, counters.tobytes()))
+            took = time.monotonic() - began
+            hub.sleep(max(0.0, took / SHARE - took - self._seconds))
         finally:
             self._asked.discard(session.vfn.dpid)
+
+    def _hand_out(self, session: Session) -> None:
+        # Table by table, so that what is urgent does not wait for the answers to all of them.
+        requests = (flow_stats_request(0, table) for table in TABLES)
+        counters = np.concatenate([decode_counters(part.raw) for one in requests for part in session.read(one)])
+        data = {"dpid": session.vfn.dpid, "time": time.time(), "n": len(counters)}
+        message = Message("counters", data, counters.tobytes())
+        for taker in self._takers:
+            taker.send(message)

@@ -2,8 +2,8 @@
 
 Ryu's parsers build an object for every part of a message: 10,000 flow statistics stop the hub for a second, and a part
 that says it is 0 bytes long stops it for ever (CVE-2024-34483 to -34489). So only the messages that control needs
-reach a parser, each checked before; flow statistics and copies of packets stay bytes; everything else is passed over,
-and a peer that sends what cannot be OpenFlow is disconnected.
+reach a parser, each checked before; statistics and copies of packets stay bytes; everything else is passed over, and
+a peer that sends what cannot be OpenFlow is disconnected.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ryu.controller.handler import DEAD_DISPATCHER
 from ryu.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
 
 from runtime.errors import TransientError
+from ryu_apps.wire import multipart
 
 LOG = logging.getLogger("dynseg.control.parsers")
 
-OnCopy = Callable[[Any, bytes], None]
-"""Takes a datapath and a whole PACKET_IN; raises `TransientError` when it is none, and must not block."""
+OnRaw = Callable[[Any, bytes], None]
+"""Takes a datapath and a whole message; raises `TransientError` when it is not what it must be, and must not block."""
 
 MAX_HELLO = 256
 _ELEMENT = struct.Struct("!HH")
 _HEADER = ofproto_v1_3.OFP_HEADER_SIZE
-_MULTIPART_HEADER = ofproto_v1_3.OFP_MULTIPART_REPLY_SIZE
 _SIMPLE = {
     ofproto_v1_3.OFPT_ERROR,
     ofproto_v1_3.OFPT_ECHO_REQUEST,
@@ -37,33 +37,32 @@ _SIMPLE = {
     ofproto_v1_3.OFPT_PORT_STATUS,
     ofproto_v1_3.OFPT_BARRIER_REPLY,
 }
-_MULTIPART = {ofproto_v1_3.OFPMP_FLOW, ofproto_v1_3.OFPMP_PORT_DESC}
+_RAW_KINDS = {multipart.FLOW, multipart.TABLE, multipart.METER_CONFIG, multipart.EXPERIMENTER}
+"""Statistics that are passed on as they come. Port descriptions alone are Ryu's, for its handshake."""
 
 
-class RawEntries:
-    """The body of a flow statistics reply, left as the bytes that came."""
+def install(on_copy: OnRaw, on_statistics: OnRaw) -> None:
+    """Put the guard in front of Ryu's parsers, for every version number a header can name.
 
-    __slots__ = ("length", "raw")
-
-    def __init__(self, raw: bytes) -> None:
-        self.raw = raw
-        self.length = len(raw)
-
-    @classmethod
-    def parser(cls, buffer: bytes, offset: int) -> RawEntries:
-        """Take everything from `offset` on; Ryu calls this once, since nothing is left then."""
-        return cls(bytes(buffer[offset:]))
-
-
-def install(on_copy: OnCopy) -> None:
-    """Put the guard in front of Ryu's parsers, for every version number a header can name."""
-    ofproto_v1_3_parser.OFPFlowStatsReply.cls_stats_body_cls = RawEntries
+    Args:
+        on_copy: takes each PACKET_IN.
+        on_statistics: takes each multipart reply, except port descriptions.
+    """
     for version in range(256):
-        ofproto_parser.register_msg_parser(version)(partial(_parse, on_copy))
+        ofproto_parser.register_msg_parser(version)(partial(_parse, on_copy, on_statistics))
 
 
-def _parse(on_copy: OnCopy, datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buffer: bytes) -> Any:
-    """The message, or None when it is none of ours or its sender was disconnected for it."""
+def _parse(
+    on_copy: OnRaw,
+    on_statistics: OnRaw,
+    datapath: Any,
+    version: int,
+    msg_type: int,
+    msg_len: int,
+    xid: int,
+    buffer: bytes,
+) -> Any:
+    """The message, or None when it went elsewhere, is none of ours, or its sender was disconnected for it."""
     if datapath.state == DEAD_DISPATCHER:
         return None
     try:
@@ -71,6 +70,9 @@ def _parse(on_copy: OnCopy, datapath: Any, version: int, msg_type: int, msg_len:
             return None
         if msg_type == ofproto_v1_3.OFPT_PACKET_IN:
             on_copy(datapath, bytes(buffer))
+            return None
+        if msg_type == ofproto_v1_3.OFPT_MULTIPART_REPLY and _multipart_kind(buffer) in _RAW_KINDS:
+            on_statistics(datapath, bytes(buffer))
             return None
         # A hello is laid out alike in every version, and 1.3's parser keeps the version that the header names.
         return ofproto_v1_3_parser.msg_parser(datapath, version, msg_type, msg_len, xid, buffer)
@@ -113,10 +115,13 @@ def _check_hello(buffer: bytes) -> None:
 
 
 def _check_multipart(buffer: bytes) -> bool:
-    if len(buffer) < _MULTIPART_HEADER:
+    if len(buffer) < multipart.SIZE:
         raise ValueError(f"multipart reply of {len(buffer)} bytes")
-    (kind,) = struct.unpack_from("!H", buffer, _HEADER)
-    body = len(buffer) - _MULTIPART_HEADER
+    kind, body = _multipart_kind(buffer), len(buffer) - multipart.SIZE
     if kind == ofproto_v1_3.OFPMP_PORT_DESC and body % ofproto_v1_3.OFP_PORT_SIZE:
         raise ValueError(f"port descriptions of {body} bytes")
-    return kind in _MULTIPART
+    return kind in _RAW_KINDS or kind == ofproto_v1_3.OFPMP_PORT_DESC
+
+
+def _multipart_kind(buffer: bytes) -> int:
+    return int.from_bytes(buffer[_HEADER : _HEADER + 2], "big")

@@ -17,7 +17,7 @@ LOG = logging.getLogger("dynseg.control.relay")
 
 
 class Relay:
-    """The engine's hand at the switches: `read` and `apply` messages in, `installed` and `applied` out.
+    """The engine's hand at the switches: `read` and `apply` in, `installed`, `applied` and `changed` out.
 
     Args:
         sessions: the VFNs.
@@ -41,6 +41,10 @@ class Relay:
         if session is not None:
             hub.spawn(self._guarded, work, session, message)
 
+    def changed(self, session: Session, events: bytes) -> None:
+        """A VFN's flow monitor reports."""
+        self._engine.send(Message("changed", {"dpid": session.vfn.dpid}, events))
+
     def _guarded(self, work: Callable[[Session, Message], None], session: Session, message: Message) -> None:
         try:
             work(session, message)
@@ -53,12 +57,14 @@ class Relay:
             self._changed.discard(session.vfn.dpid)
             self._wait_until_followed(session.vfn)
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
-        for part in session.read():
-            self._engine.send(Message("installed", {**data, "last": part.last}, part.raw))
+        for part in session.read(message.body):
+            self._engine.send(Message("installed", {**data, "kind": part.kind, "last": part.last}, part.raw))
 
     def _apply(self, session: Session, message: Message) -> None:
         self._changed.add(session.vfn.dpid)
-        applied = session.apply(message.body)
+        down = session.port_mods(message.data.get("down", ()), down=True)
+        up = session.port_mods(message.data.get("up", ()), down=False)
+        applied = session.apply(down + up + message.body)
         errors = [error.as_json() for error in applied.errors]
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         self._engine.send(Message("applied", {**data, "seconds": applied.seconds, "errors": errors}))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,14 +13,18 @@ from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3 as ofproto
 
 from runtime.errors import TransientError
+from ryu_apps.wire import multipart
 from ryu_apps.wire.bundle import stage
+from ryu_apps.wire.portmod import port_mod
 from topology.model import Vfn
+
+LOG = logging.getLogger("dynseg.control.session")
 
 CHUNK_BYTES = 1 << 16
 BARRIER_SECONDS = 10.0
 """A VFN that has not confirmed a barrier for this long is taken for lost."""
 PART_SECONDS = 5.0
-"""Likewise, for the next part of a flow statistics reply."""
+"""Likewise, for the next part of a statistics reply."""
 
 
 class SessionLostError(TransientError):
@@ -41,11 +46,24 @@ class SwitchError:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a flow statistics reply."""
+class Port:
+    """A port as the VFN describes it."""
 
+    name: str
+    mac: bytes
+    down: bool = False
+    """Is it administratively down (OFPPC_PORT_DOWN)?"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the answers to a question."""
+
+    kind: int
+    """Kind of statistics, as in `wire.multipart`."""
     raw: bytes
     last: bool
+    """Nothing more comes, to none of the requests."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +82,9 @@ class _Barrier:
 
 
 class Session:
-    """A VFN's OpenFlow session. `ports` maps OpenFlow port numbers to interface names."""
+    """A VFN's OpenFlow session. `ports` are those of the VFN, by OpenFlow port number."""
 
-    def __init__(self, datapath: Any, vfn: Vfn, ports: Mapping[int, str]) -> None:
+    def __init__(self, datapath: Any, vfn: Vfn, ports: Mapping[int, Port]) -> None:
         self.datapath = datapath
         self.vfn = vfn
         self.ports = dict(ports)
@@ -111,33 +129,48 @@ class Session:
         self._await(barrier.reply, BARRIER_SECONDS, "a barrier")
         return Applied(time.monotonic() - started, tuple(barrier.errors))
 
-    def read(self, table: int | None = None) -> Iterator[Part]:
-        """Ask for the flow statistics of one table or all, of every owner, and give the parts as they come.
+    def read(self, requests: bytes) -> Iterator[Part]:
+        """Send multipart requests and give the parts of the replies as they come.
+
+        Args:
+            requests: one or several, ready to send but for their transaction ids.
 
         Raises:
             SessionLostError: the VFN went away, refused, or sent nothing for `PART_SECONDS`.
+            TransientError: the requests are not OpenFlow messages.
         """
-        number = ofproto.OFPTT_ALL if table is None else table
-        request = self.datapath.ofproto_parser.OFPFlowStatsRequest(self.datapath, table_id=number)
-        xid = self.datapath.set_xid(request)
-        request.serialize()
+        # One transaction id for all: the switch answers in order, so the end of the last answer is the end of all.
+        xid = self.datapath.set_xid(self.datapath.ofproto_parser.OFPFlowStatsRequest(self.datapath))
+        labelled, unanswered = multipart.relabel(requests, xid)
         parts = self._reads[xid] = hub.Queue()
         try:
-            self._send(bytes(request.buf))
-            last = False
-            while not last:
-                part: Part | SwitchError = self._await(parts, PART_SECONDS, "flow statistics")
+            self._send(labelled)
+            while unanswered:
+                part: multipart.Part | SwitchError = self._await(parts, PART_SECONDS, "statistics")
                 if isinstance(part, SwitchError):
-                    raise SessionLostError(f"{self.vfn.name} refused flow statistics (error {part.type}/{part.code})")
-                last = part.last
-                yield part
+                    raise SessionLostError(f"{self.vfn.name} refused statistics (error {part.type}/{part.code})")
+                unanswered -= not part.more
+                yield Part(part.kind, part.body, not unanswered)
         finally:
             del self._reads[xid]
 
-    def on_part(self, xid: int, part: Part) -> None:
-        """Flow statistics came."""
-        if xid in self._reads:
-            self._reads[xid].put(part)
+    def port_mods(self, numbers: Iterable[int], *, down: bool) -> bytes:
+        """Messages that take ports down or up; ports that are gone are left out."""
+        messages = b""
+        for number in numbers:
+            port = self.ports.get(number)
+            if port is None:
+                LOG.warning(
+                    "port %d of %s is gone; nothing to take %s", number, self.vfn.name, "down" if down else "up"
+                )
+            else:
+                messages += port_mod(number, port.mac, down=down, xid=0)
+        return messages
+
+    def on_part(self, part: multipart.Part) -> None:
+        """Statistics came."""
+        if part.xid in self._reads:
+            self._reads[part.xid].put(part)
 
     def on_error(self, xid: int, error: SwitchError) -> None:
         """An error message came."""

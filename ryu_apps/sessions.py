@@ -9,7 +9,7 @@ from typing import Any
 from ryu.ofproto import ofproto_v1_3 as ofproto
 
 from runtime.channel import Message
-from ryu_apps.session import Session
+from ryu_apps.session import Port, Session
 from topology.model import Inventory
 
 LOG = logging.getLogger("dynseg.control.sessions")
@@ -28,8 +28,8 @@ class Sessions:
         self._interface_ids: Mapping[str, str] = {}
         self._announce = announce
         self._sessions: dict[int, Session] = {}
-        self._described: dict[Any, dict[int, str]] = {}
-        self._told: dict[int, dict[str, int]] = {}
+        self._described: dict[Any, dict[int, Port]] = {}
+        self._told: dict[int, Message] = {}
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -47,8 +47,8 @@ class Sessions:
         """What somebody who has just come has to hear."""
         return [self._message("vfn_up", session) for session in self]
 
-    def on_described(self, datapath: Any, ports: Mapping[int, str]) -> None:
-        """Port descriptions came, before the session stands: number -> interface name."""
+    def on_described(self, datapath: Any, ports: Mapping[int, Port]) -> None:
+        """Port descriptions came, before the session stands, by port number."""
         self._described.setdefault(datapath, {}).update(ports)
 
     def on_connected(self, datapath: Any) -> None:
@@ -66,15 +66,15 @@ class Sessions:
         LOG.info("VFN %s is connected from %s with %d ports", vfn.name, datapath.address, len(ports))
         self._tell("vfn_up", session)
 
-    def on_port(self, datapath: Any, number: int, name: str | None) -> None:
-        """A port was added or renamed, or (name None) is gone."""
+    def on_port(self, datapath: Any, number: int, port: Port | None) -> None:
+        """A port was added or changed, or (None) is gone."""
         session = self.of(datapath)
         if session is None:
             return
-        if name is None:
+        if port is None:
             session.ports.pop(number, None)
         else:
-            session.ports[number] = name
+            session.ports[number] = port
         self._tell_ports(session)
 
     def on_closed(self, datapath: Any) -> None:
@@ -96,19 +96,18 @@ class Sessions:
             self._tell_ports(session)
 
     def _tell_ports(self, session: Session) -> None:
-        if self._told.get(session.vfn.dpid) != self._ports(session):
+        if self._told.get(session.vfn.dpid) != self._message("vfn_ports", session):
             self._tell("vfn_ports", session)
 
     def _tell(self, kind: str, session: Session) -> None:
-        self._told[session.vfn.dpid] = self._ports(session)
+        self._told[session.vfn.dpid] = self._message("vfn_ports", session)
         self._announce(self._message(kind, session))
 
     def _message(self, kind: str, session: Session) -> Message:
-        return Message(kind, {"dpid": session.vfn.dpid, "ports": self._ports(session)})
-
-    def _ports(self, session: Session) -> dict[str, int]:
-        """Port numbers by interface name and by iface-id; a name wins over an id that is spelt like it."""
+        """Port numbers by interface name and by iface-id, a name before an id that is spelt like it; those down."""
         ids = self._interface_ids
-        physical = {number: name for number, name in session.ports.items() if number <= ofproto.OFPP_MAX}
-        by_id = {ids[name]: number for number, name in physical.items() if name in ids}
-        return by_id | {name: number for number, name in physical.items()}
+        physical = {number: port for number, port in session.ports.items() if number <= ofproto.OFPP_MAX}
+        by_id = {ids[port.name]: number for number, port in physical.items() if port.name in ids}
+        ports = by_id | {port.name: number for number, port in physical.items()}
+        down = sorted(number for number, port in physical.items() if port.down)
+        return Message(kind, {"dpid": session.vfn.dpid, "ports": ports, "down": down})

@@ -63,6 +63,14 @@ class WireCodec:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
         return bundle.failed_cookie(data)
 
+    def read(self, cookies: Sequence[int] | None = None) -> bytes:
+        """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
+        if cookies is None:
+            return flowmod.flow_stats_request(self._take_xids(1))
+        first, exact = self._take_xids(len(cookies)), flowmod.EXACT_COOKIE
+        requests = (flowmod.flow_stats_request(xid, cookie=c, mask=exact) for xid, c in enumerate(cookies, first))
+        return b"".join(requests)
+
     def decode(self, raw: bytes) -> list[InstalledEntry]:
         """Entries of a raw flow statistics body.
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ryu.ofproto import ofproto_v1_3 as ofproto
 
-from ryu_apps.parsers import RawEntries, needed
+from ryu_apps.parsers import needed
 
 
 def message(msg_type: int, body: bytes = b"", version: int = 4) -> bytes:
@@ -69,10 +69,3 @@ def test_rubbish_is_refused_or_passed_over(version: int, msg_type: int, body: by
         assert needed(version, msg_type, message(msg_type, body, version)) in {True, False}
     except ValueError as error:
         assert str(error)
-
-
-@given(st.binary(min_size=1, max_size=200), st.integers(0, 16))
-def test_flow_statistics_stay_bytes(body: bytes, offset: int) -> None:
-    """The body is one part that ends where the message ends, so Ryu's loop runs once."""
-    entries = RawEntries.parser(bytes(offset) + body, offset)
-    assert (entries.raw, entries.length) == (body, len(body))

@@ -9,13 +9,25 @@ from pathlib import Path
 
 import pytest
 from support.control import Node, Peer, echo, until
-from support.rawswitch import BARRIER_REPLY, BARRIER_REQUEST, ERROR, MULTIPART_REPLY, MULTIPART_REQUEST, RawSwitch
+from support.rawswitch import (
+    BARRIER_REPLY,
+    BARRIER_REQUEST,
+    ERROR,
+    MAC,
+    MULTIPART_REPLY,
+    MULTIPART_REQUEST,
+    PORT_MOD,
+    PORT_STATUS,
+    RawSwitch,
+    describe,
+)
 from support.rawswitch import message as openflow
 
 pytestmark = pytest.mark.slow
 
 ALPHA = 0xDC00
 PORTS = {1: "tc0-up", 2: "tc0-1", 0xFFFFFFFE: "tc0"}
+READ = openflow(MULTIPART_REQUEST, 0, struct.pack("!HH4x", 1, 0))
 HELLO_MOD = openflow(2, 77)
 """Any message that control can relay: an echo request is harmless."""
 
@@ -49,7 +61,7 @@ def connect(node: Node, engine: Peer) -> Iterator[Callable[[], RawSwitch]]:
 
     def connected() -> RawSwitch:
         switches.append(RawSwitch(node.openflow, ALPHA, PORTS))
-        assert engine.wait("vfn_up").data == {"dpid": ALPHA, "ports": {"tc0-up": 1, "tc0-1": 2}}
+        assert engine.wait("vfn_up").data == {"dpid": ALPHA, "ports": {"tc0-up": 1, "tc0-1": 2}, "down": []}
         return switches[-1]
 
     yield connected
@@ -62,7 +74,7 @@ def test_a_newer_connection_replaces_the_older(connect: Callable[[], RawSwitch],
     first = connect()
     second = connect()
     assert first.closed()
-    engine.send("read", {"dpid": ALPHA, "request": 1})
+    engine.send("read", {"dpid": ALPHA, "request": 1}, READ)
     xid, _ = second.wait(MULTIPART_REQUEST)
     second.send(openflow(MULTIPART_REPLY, xid, struct.pack("!HH4x", 1, 0)))
     assert engine.wait("installed", request=1).data["last"]
@@ -72,7 +84,7 @@ def test_a_newer_connection_replaces_the_older(connect: Callable[[], RawSwitch],
 def test_parts_are_passed_on_as_they_come(connect: Callable[[], RawSwitch], engine: Peer) -> None:
     """Each part by itself, unread; only the one without the MORE flag is the last."""
     switch = connect()
-    engine.send("read", {"dpid": ALPHA, "request": 5})
+    engine.send("read", {"dpid": ALPHA, "request": 5}, READ)
     xid, _ = switch.wait(MULTIPART_REQUEST)
     switch.send(openflow(MULTIPART_REPLY, xid, struct.pack("!HH4x", 1, 1) + b"first"))
     part = engine.wait("installed", request=5)
@@ -80,6 +92,44 @@ def test_parts_are_passed_on_as_they_come(connect: Callable[[], RawSwitch], engi
     switch.send(openflow(MULTIPART_REPLY, xid, struct.pack("!HH4x", 1, 0) + b"second"))
     part = engine.wait("installed", request=5)
     assert (part.data["last"], part.body) == (True, b"second")
+
+
+def test_several_requests_are_one_question(connect: Callable[[], RawSwitch], engine: Peer) -> None:
+    """The last part of the last answer is the last; each part says of what kind it is."""
+    switch = connect()
+    tables = openflow(MULTIPART_REQUEST, 0, struct.pack("!HH4x", 3, 0))
+    engine.send("read", {"dpid": ALPHA, "request": 6}, READ + tables)
+    xids = [switch.wait(MULTIPART_REQUEST)[0] for _ in range(2)]
+    for xid, kind, more in zip((xids[0], *xids), (1, 1, 3), (1, 0, 0), strict=True):
+        switch.send(openflow(MULTIPART_REPLY, xid, struct.pack("!HH4x", kind, more) + b"part"))
+    parts = [engine.wait("installed", request=6).data for _ in range(3)]
+    assert [(part["kind"], part["last"]) for part in parts] == [(1, False), (1, False), (3, True)]
+
+
+def test_what_a_flow_monitor_reports_is_passed_on(connect: Callable[[], RawSwitch], engine: Peer) -> None:
+    """Nobody asked, so it is no part of an answer."""
+    switch = connect()
+    switch.send(openflow(MULTIPART_REPLY, 0, struct.pack("!HH4x", 0xFFFF, 0) + b"event"))
+    assert engine.wait("changed", dpid=ALPHA).body == b"event"
+
+
+def test_ports_go_down_ahead_of_the_messages(connect: Callable[[], RawSwitch], engine: Peer) -> None:
+    """The port-mod has the port's own address and comes first; a port that is gone has none."""
+    switch = connect()
+    data = {"dpid": ALPHA, "request": 3, "urgent": True, "down": [2, 9], "up": [1]}
+    engine.send("apply", data, HELLO_MOD)
+    mods = [switch.wait(PORT_MOD)[1] for _ in range(2)]
+    assert [struct.unpack("!I4x6s2xIII4x", mod) for mod in mods] == [(2, MAC, 1, 1, 0), (1, MAC, 0, 1, 0)]
+    switch.wait(2)
+    switch.send(openflow(BARRIER_REPLY, switch.wait(BARRIER_REQUEST)[0]))
+    assert engine.wait("applied", request=3).data["errors"] == []
+
+
+def test_a_port_that_is_down_is_told(connect: Callable[[], RawSwitch], engine: Peer) -> None:
+    """The engine hears of it when it happens."""
+    switch = connect()
+    switch.send(openflow(PORT_STATUS, 0, struct.pack("!B7x", 2) + describe(2, "tc0-1", config=1)))
+    assert engine.wait("vfn_ports").data["down"] == [2]
 
 
 def test_errors_belong_to_the_barrier_that_follows_them(connect: Callable[[], RawSwitch], engine: Peer) -> None:
@@ -103,18 +153,18 @@ def test_a_switch_that_does_not_answer_is_dropped(connect: Callable[[], RawSwitc
     """No statistics within 5 s: the session ends, so that the engine can start afresh when it returns."""
     switch = connect()
     began = time.monotonic()
-    engine.send("read", {"dpid": ALPHA, "request": 1})
+    engine.send("read", {"dpid": ALPHA, "request": 1}, READ)
     engine.wait("vfn_down", dpid=ALPHA)
     assert 4.5 < time.monotonic() - began < 8
     assert switch.closed()
-    until(lambda: "no answer to flow statistics within 5 s" in node.log, "the reason in the log")
+    until(lambda: "no answer to statistics within 5 s" in node.log, "the reason in the log")
     connect()
 
 
 def test_a_switch_that_goes_during_a_read_is_told_once(connect: Callable[[], RawSwitch], engine: Peer) -> None:
     """vfn_down, no answer to the read, and control goes on."""
     switch = connect()
-    engine.send("read", {"dpid": ALPHA, "request": 1})
+    engine.send("read", {"dpid": ALPHA, "request": 1}, READ)
     switch.wait(MULTIPART_REQUEST)
     switch.close()
     engine.wait("vfn_down", dpid=ALPHA)
@@ -125,8 +175,8 @@ def test_a_switch_that_goes_during_a_read_is_told_once(connect: Callable[[], Raw
 def test_refused_statistics_end_the_session(connect: Callable[[], RawSwitch], engine: Peer, node: Node) -> None:
     """A switch that cannot be read cannot be known to enforce anything."""
     switch = connect()
-    engine.send("read", {"dpid": ALPHA, "request": 1})
+    engine.send("read", {"dpid": ALPHA, "request": 1}, READ)
     xid, body = switch.wait(MULTIPART_REQUEST)
     switch.send(openflow(ERROR, xid, struct.pack("!HH", 1, 2) + openflow(MULTIPART_REQUEST, xid, body)))
     engine.wait("vfn_down", dpid=ALPHA)
-    assert "refused flow statistics (error 1/2)" in node.log
+    assert "refused statistics (error 1/2)" in node.log

@@ -7,13 +7,21 @@ import struct
 from collections.abc import Mapping
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 1, 2, 3, 5, 6
+PORT_STATUS, PORT_MOD = 12, 16
 MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 18, 19, 20, 21
 PORT_DESC = 13
+MAC = bytes.fromhex("0200000000fe")
+"""Of every port."""
 
 
 def message(kind: int, xid: int, body: bytes = b"") -> bytes:
     """One OpenFlow 1.3 message."""
     return struct.pack("!BBHI", 4, kind, 8 + len(body), xid) + body
+
+
+def describe(number: int, name: str, config: int = 0) -> bytes:
+    """An `ofp_port`."""
+    return struct.pack("!I4x6s2x16sIIIIIIII", number, MAC, name.encode(), config, *[0] * 7)
 
 
 class RawSwitch:
@@ -26,10 +34,7 @@ class RawSwitch:
         xid, _ = self.wait(FEATURES_REQUEST)
         self.send(message(FEATURES_REPLY, xid, struct.pack("!QIBB2xII", dpid, 0, 254, 0, 0, 0)))
         xid, _ = self.wait(MULTIPART_REQUEST)
-        described = b"".join(
-            struct.pack("!I4x6s2x16sIIIIIIII", number, bytes(6), name.encode(), *[0] * 8)
-            for number, name in ports.items()
-        )
+        described = b"".join(describe(number, name) for number, name in ports.items())
         self.send(message(MULTIPART_REPLY, xid, struct.pack("!HH4x", PORT_DESC, 0) + described))
 
     def send(self, data: bytes) -> None:

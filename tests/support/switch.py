@@ -52,6 +52,9 @@ class PlainCodec:
     def failed_cookie(self, data: bytes) -> int | None:
         return int.from_bytes(data, "big") if data else None
 
+    def read(self, cookies: Sequence[int] | None = None) -> bytes:
+        return pickle.dumps(("read", cookies))
+
     def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
         return pickle.loads(raw)
 
