@@ -6,7 +6,8 @@ Everything here is a function of the inventory and the same on every run, so tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 import networkx as nx
 
@@ -29,31 +30,86 @@ def graph(inventory: Inventory) -> nx.Graph[str]:
     return net
 
 
-def next_hops(inventory: Inventory, vfn: str) -> Mapping[str, str]:
-    """Interface of `vfn` that leads on a shortest path to each other VFN, by that VFN's name.
+class Ways:
+    """The ways between an inventory's VFNs. They depend on its VFNs and links alone."""
 
-    Each hop is one nearer to the destination, whatever each VFN chooses among equals, so no packet goes in circles.
-    """
-    net = graph(inventory)
-    hops: dict[str, str] = {}
-    waiting = deque([vfn])
-    while waiting:
-        here = waiting.popleft()
-        for neighbour in net[here]:
-            if neighbour != vfn and neighbour not in hops:
-                hops[neighbour] = net.edges[vfn, neighbour]["ports"][vfn] if here == vfn else hops[here]
-                waiting.append(neighbour)
-    return hops
+    def __init__(self, inventory: Inventory) -> None:
+        self._inventory = inventory
+        self._hops: dict[str, Mapping[str, str]] = {}
+        net = graph(inventory)
+        self._cables = {vfn: [(other, net.edges[vfn, other]["ports"][vfn]) for other in net[vfn]] for vfn in net}
 
+    @cached_property
+    def links(self) -> Mapping[str, tuple[str, ...]]:
+        """Interfaces of each VFN that are cables to other VFNs, spare parallel ones included."""
+        links: dict[str, list[str]] = {vfn: [] for vfn in self._inventory.vfns}
+        for link in self._inventory.links:
+            links[link.a].append(link.a_port)
+            links[link.b].append(link.b_port)
+        return {vfn: tuple(names) for vfn, names in links.items()}
 
-def broadcast_ports(inventory: Inventory, vfn: str) -> tuple[str, ...]:
-    """Interfaces of `vfn` that belong to the broadcast tree, in the inventory's order.
+    @cached_property
+    def tree(self) -> Mapping[str, tuple[str, ...]]:
+        """Interfaces of each VFN that belong to the broadcast tree, in the inventory's order.
 
-    The tree is the breadth-first tree from the inventory's first VFN: every VFN once, no circle.
-    """
-    net = graph(inventory)
-    tree = nx.bfs_tree(net, next(iter(inventory.vfns))).to_undirected(as_view=True)
-    return tuple(net.edges[vfn, neighbour]["ports"][vfn] for neighbour in net[vfn] if tree.has_edge(vfn, neighbour))
+        The tree is the breadth-first tree from the inventory's first VFN: every VFN once, no circle.
+        """
+        return {vfn: tuple(port for _, port in cables) for vfn, cables in self._tree_cables.items()}
+
+    def tree_towards(self, goals: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+        """Those interfaces of the broadcast tree behind which there is one of these VFNs, by VFN."""
+        found: dict[str, set[str]] = {vfn: set() for vfn in self._inventory.vfns}
+        for goal in goals:
+            waiting, came_from = deque([goal]), {goal: goal}
+            while waiting:
+                here = waiting.popleft()
+                for neighbour, port in self._tree_cables[here]:
+                    if neighbour == came_from[here]:
+                        found[here].add(port)
+                    else:
+                        came_from[neighbour] = here
+                        waiting.append(neighbour)
+        return {vfn: tuple(port for port in ports if port in found[vfn]) for vfn, ports in self.tree.items()}
+
+    @cached_property
+    def _tree_cables(self) -> Mapping[str, list[tuple[str, str]]]:
+        first = next(iter(self._inventory.vfns))
+        tree = nx.bfs_tree(graph(self._inventory), first).to_undirected(as_view=True)
+        return {
+            vfn: [(other, port) for other, port in cables if tree.has_edge(vfn, other)]
+            for vfn, cables in self._cables.items()
+        }
+
+    @cached_property
+    def transit(self) -> Mapping[str, frozenset[str]]:
+        """VFNs to which others hand packets through this one, by this one's name."""
+        goals: dict[str, set[str]] = {vfn: set() for vfn in self._inventory.vfns}
+        for vfn, cables in self._cables.items():
+            neighbours = {port: neighbour for neighbour, port in cables}
+            for goal, port in self.hops(vfn).items():
+                if neighbours[port] != goal:
+                    goals[neighbours[port]].add(goal)
+        return {vfn: frozenset(found) for vfn, found in goals.items()}
+
+    def hops(self, vfn: str) -> Mapping[str, str]:
+        """Interface of `vfn` that leads on a shortest path to each other VFN, by that VFN's name.
+
+        Each hop is one nearer to the destination, whatever each VFN chooses among equals, so no packet goes in circles.
+        """
+        if vfn not in self._hops:
+            self._hops[vfn] = self._search(vfn)
+        return self._hops[vfn]
+
+    def _search(self, vfn: str) -> Mapping[str, str]:
+        hops = dict(self._cables[vfn])
+        waiting = deque(hops)
+        while waiting:
+            here = waiting.popleft()
+            for neighbour, _ in self._cables[here]:
+                if neighbour != vfn and neighbour not in hops:
+                    hops[neighbour] = hops[here]
+                    waiting.append(neighbour)
+        return hops
 
 
 def get_vfns_for_vm(inventory: Inventory, name: str) -> tuple[Vfn, ...]:

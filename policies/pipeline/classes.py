@@ -1,6 +1,7 @@
-"""Tables 3 and 4: whom a packet comes from and whom it goes to, as registers.
+"""Tables 5 and 6: whom a packet comes from and whom it goes to, as registers.
 
-The only tables that know where endpoints are by address: what comes after reads registers.
+The only tables that know where endpoints are by address: what comes after reads registers. What is said of a VM from
+afar is the same at every VFN, the VM's own included; there the entries of its port have the higher priority.
 """
 
 from __future__ import annotations
@@ -19,57 +20,75 @@ from policies.pipeline.tables import (
     FROM_HERE,
     GROUP_BIT,
     NEIGHBOUR_SOLICITATION,
+    NEXT_VFN,
     OUTSIDE_PORT,
     SOURCE_SEGMENT,
     SOURCE_VM,
     TO_HERE,
     Matches,
     Table,
+    drop,
     go,
     neighbour_message,
 )
 from topology.addresses import addresses_of, mac_number
-from topology.model import Address
+from topology.model import Address, OutsidePort, Vfn, Vm
 
-_PORT = 1000
-_ENDPOINT = 900
+_HERE = 1000
+_AFAR = 900
 _GROUP = 500
 
 
-def source(place: Place) -> Iterator[TableEntry]:
-    """Own VMs and outside ports are known by their port, other VMs by their MAC, which their own VFN has checked."""
-    inventory = place.inventory
-    for vm in inventory.vms.values():
-        registers = {SOURCE_SEGMENT: inventory.segment_number(vm), SOURCE_VM: vm.number}
-        if vm.vfn != place.vfn:
-            yield go(Table.SOURCE, _ENDPOINT, {"eth_src": mac_number(vm.mac)}, Table.DESTINATION, registers)
-        elif vm.name in place.vms:
-            fields = {"in_port": place.vms[vm.name]}
-            yield go(Table.SOURCE, _PORT, fields, Table.DESTINATION, {**registers, FROM_HERE: 1})
-    for port in place.outside.values():
-        yield go(Table.SOURCE, _PORT, {"in_port": port}, Table.DESTINATION, {FROM_HERE: 1})
+def source_here(vm: Vm, segment: int, port: int) -> TableEntry:
+    """An own VM is known by its port. `segment`: number of its segment, here and below."""
+    registers = {SOURCE_SEGMENT: segment, SOURCE_VM: vm.number, FROM_HERE: 1}
+    return go(Table.SOURCE, _HERE, {"in_port": port}, Table.DESTINATION, registers)
+
+
+def source_afar(vm: Vm, segment: int) -> TableEntry:
+    """Another VFN's VM is known by its MAC, which that VFN has checked."""
+    registers = {SOURCE_SEGMENT: segment, SOURCE_VM: vm.number}
+    return go(Table.SOURCE, _AFAR, {"eth_src": mac_number(vm.mac)}, Table.DESTINATION, registers)
+
+
+def destination_here(vm: Vm, segment: int) -> Iterator[TableEntry]:
+    """An own VM is known by its MAC, and by its addresses where somebody asks all for them."""
+    registers = {DESTINATION_SEGMENT: segment, DESTINATION: vm.number, TO_HERE: 1}
+    return _towards(_HERE, vm.mac, addresses_of(vm), registers)
+
+
+def destination_afar(vm: Vm, segment: int, vfn: Vfn) -> Iterator[TableEntry]:
+    """The same of a VM of another VFN, which is `vfn`."""
+    registers = {DESTINATION_SEGMENT: segment, DESTINATION: vm.number, NEXT_VFN: vfn.number + 1}
+    return _towards(_AFAR, vm.mac, addresses_of(vm), registers)
+
+
+def strangers(place: Place, outside: Iterable[tuple[OutsidePort, Vfn]]) -> Iterator[TableEntry]:
+    """Everything that is no VM: outside ports and what lies right at them, groups, the outside, and nobody.
+
+    Args:
+        outside: all outside ports of the network, in its order, with their VFNs.
+    """
+    for port in place.gates:
+        yield go(Table.SOURCE, _HERE, {"in_port": port}, Table.DESTINATION, {FROM_HERE: 1})
     yield go(Table.SOURCE, 0, {}, Table.DESTINATION)
+    for number, (end, vfn) in enumerate(outside, OUTSIDE_PORT):
+        way = {TO_HERE: 1} if vfn.name == place.vfn else {NEXT_VFN: vfn.number + 1}
+        yield from _towards(_HERE, end.mac, end.addresses, {DESTINATION: number, **way})
+    # A packet to everybody is judged where it enters the network, and from there on only forwarded.
+    yield go(
+        Table.DESTINATION, _GROUP, {"eth_dst": (GROUP_BIT, GROUP_BIT)}, Table.OBSERVE, {DESTINATION_SEGMENT: BROADCAST}
+    )
+    # Nobody has this MAC whom anything here may talk to. It is not the outside: no rule is to count it as that.
+    yield drop(Table.DESTINATION, 0, {})
 
 
-def destination(place: Place) -> Iterator[TableEntry]:
-    """Endpoints are known by MAC, and by their address where somebody asks all for it."""
-    inventory = place.inventory
-    for vm in inventory.vms.values():
-        registers = {DESTINATION_SEGMENT: inventory.segment_number(vm), DESTINATION: vm.number}
-        registers[TO_HERE] = int(vm.vfn == place.vfn)
-        for fields in _towards(vm.mac, addresses_of(vm)):
-            yield go(Table.DESTINATION, _ENDPOINT, fields, Table.OBSERVE, registers)
-    for number, end in enumerate(inventory.outside.values(), OUTSIDE_PORT):
-        registers = {DESTINATION: number, TO_HERE: int(end.vfn == place.vfn)}
-        for fields in _towards(end.mac, end.addresses):
-            yield go(Table.DESTINATION, _ENDPOINT, fields, Table.OBSERVE, registers)
-    everybody = {DESTINATION_SEGMENT: BROADCAST, TO_HERE: 1}
-    yield go(Table.DESTINATION, _GROUP, {"eth_dst": (GROUP_BIT, GROUP_BIT)}, Table.OBSERVE, everybody)
-    yield go(Table.DESTINATION, 0, {}, Table.OBSERVE)
-
-
-def _towards(mac: str, addresses: Iterable[Address]) -> Iterator[Matches]:
+def _towards(priority: int, mac: str, addresses: Iterable[Address], registers: dict[str, int]) -> Iterator[TableEntry]:
     """Frames to a MAC, and broadcast ARP requests and multicast solicitations for the addresses behind it."""
+    return (go(Table.DESTINATION, priority, fields, Table.OBSERVE, registers) for fields in _names(mac, addresses))
+
+
+def _names(mac: str, addresses: Iterable[Address]) -> Iterator[Matches]:
     yield {"eth_dst": mac_number(mac)}
     for address in addresses:
         if isinstance(address, IPv4Address):

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from policies.acl import Policy
 from policies.desired import Desired, Layer
 from policies.entries import Field, TableEntry
-from policies.pipeline.classes import destination, source
+from policies.pipeline.border import claims_of, honest
+from policies.pipeline.classes import destination_afar, destination_here, source_afar, source_here, strangers
 from policies.pipeline.enforcement import enforcement, judgements
-from policies.pipeline.forward import forward
-from policies.pipeline.guard import cuts, guard
+from policies.pipeline.forward import onward, to_all, to_vm
+from policies.pipeline.guard import checks, cut, from_vm
 from policies.pipeline.place import Place
 from policies.pipeline.tables import Table, go
 from policies.pipeline.tap import tap
 from policies.rules import FirewallRule, Verdict
-from topology.model import Inventory
+from topology.graph import Ways
+from topology.model import Inventory, Vm
 
 Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
 """Cookies of many entries, in their order."""
 
 _NO_POLICY = Policy()
-_PASSED = ((Table.SOURCE_LISTS, Table.SOURCE), (Table.OBSERVE, Table.ENFORCEMENT))
+_PASSED = ((Table.OBSERVE, Table.ENFORCEMENT), (Table.COMMIT, Table.FORWARD))
 
 
 @dataclass(frozen=True)
@@ -77,35 +79,84 @@ def compile_vfn(
         firewall_rules: those of other VFNs are left out.
         policy: what people have laid down.
     """
-    place = Place(inventory, vfn, ports)
+    place = _place(inventory, vfn, ports)
     rules = tuple(rule for rule in firewall_rules if rule.vfn == vfn)
-    cut = {rule.cut_port_of for rule in rules if rule.cut_port_of is not None}
-    passing = (go(table, 0, {}, after) for table, after in (*_PASSED, (Table.COMMIT, Table.FORWARD)))
+    cuts = _cuts(rules)
+    passing = (go(table, 0, {}, after) for table, after in _PASSED)
     return _ordered(
         (
-            *guard(place, rules),
-            *tap(place),
             *passing,
-            *source(place),
-            *destination(place),
-            *enforcement(place, rules),
-            *forward(place, cut),
+            *_base(inventory, place, frozenset(cuts)),
+            *(entry for vm in inventory.vms.values() for entry in _anywhere(inventory, vm)),
+            *(entry for vm in place.vms for entry in _own(inventory, vm, ports.get(vm.port), cuts.get(vm.name, ()))),
+            *(entry for vm in inventory.vms.values() if place.gates for entry in claims_of(vm)),
+            *enforcement(inventory, rules),
         )
     )
+
+
+def _base(inventory: Inventory, place: Place, cut: frozenset[str]) -> Iterator[TableEntry]:
+    """What a VFN holds of itself."""
+    vfns = inventory.vfns
+    yield from checks(place, Table.SOURCE)
+    yield honest()
+    yield from tap(Table.SOURCE)
+    yield from strangers(place, [(end, vfns[end.vfn]) for end in inventory.outside.values()])
+    yield from onward(place, vfns, inventory.outside.values())
+    towards = place.ways.tree_towards({end.vfn for end in inventory.outside.values()})[place.vfn]
+    gateward = tuple(place.ports[name] for name in towards if name in place.ports)
+    vms = {vm.name for vm in place.vms} - cut
+    wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
+    yield from to_all(place, vms, wary, gateward)
+
+
+def _own(inventory: Inventory, vm: Vm, port: int | None, cut_by: tuple[str, ...]) -> Iterator[TableEntry]:
+    """What a VFN holds of an own VM."""
+    segment = inventory.segment_number(vm)
+    if cut_by:
+        yield from cut(vm, port, cut_by)
+    if port is not None:
+        yield from from_vm(vm, port)
+        yield source_here(vm, segment, port)
+        yield to_vm(vm, port)
+    yield from destination_here(vm, segment)
+
+
+def _anywhere(inventory: Inventory, vm: Vm) -> Iterator[TableEntry]:
+    """What a VFN holds of any VM."""
+    segment = inventory.segment_number(vm)
+    yield source_afar(vm, segment)
+    yield from destination_afar(vm, segment, inventory.vfns[vm.vfn])
+
+
+def _place(inventory: Inventory, vfn: str, ports: Mapping[str, int]) -> Place:
+    vms = tuple(vm for vm in inventory.vms.values() if vm.vfn == vfn)
+    outside = tuple(end for end in inventory.outside.values() if end.vfn == vfn)
+    return Place(vfn, vms, outside, ports, Ways(inventory))
+
+
+def _cuts(rules: Iterable[FirewallRule]) -> dict[str, tuple[str, ...]]:
+    """Ids of the rules that cut a VM's port, by the VM's name."""
+    cuts: dict[str, tuple[str, ...]] = {}
+    for rule in sorted(rules, key=lambda rule: rule.rule_id):
+        if rule.cut_port_of is not None:
+            cuts[rule.cut_port_of] = (*cuts.get(rule.cut_port_of, ()), rule.rule_id)
+    return cuts
 
 
 def compile_urgent(
     inventory: Inventory, vfn: str, ports: Mapping[str, int], firewall_rules: Iterable[FirewallRule]
 ) -> tuple[TableEntry, ...]:
     """The part of `compile_vfn` that stops traffic by these rules: cut ports and drops."""
-    place = Place(inventory, vfn, ports)
     drops = tuple(rule for rule in firewall_rules if rule.vfn == vfn and rule.verdict is Verdict.DROP)
-    return _ordered((*cuts(place, drops), *judgements(place, drops)))
+    isolated = [(inventory.vms[name], rules) for name, rules in _cuts(drops).items()]
+    cuts = [entry for vm, rules in isolated for entry in cut(vm, ports.get(vm.port), rules)]
+    return _ordered((*cuts, *judgements(inventory, drops)))
 
 
 def missing_ports(inventory: Inventory, vfn: str, ports: Mapping[str, int]) -> tuple[str, ...]:
     """Interface names that the inventory gives to a VFN and that `ports` does not have."""
-    return Place(inventory, vfn, ports).missing
+    return _place(inventory, vfn, ports).missing
 
 
 def _ordered(entries: Iterable[TableEntry]) -> tuple[TableEntry, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies.entries import TableEntry
-from policies.pipeline.place import Place
 from policies.pipeline.tables import (
     ACK,
     ARP,
@@ -32,6 +31,7 @@ from policies.pipeline.tables import (
     neighbour_message,
 )
 from policies.rules import FirewallRule, Network, Protocol, Verdict
+from topology.model import Inventory
 
 _TRANSIT = 65_000
 _RESOLUTION = 2
@@ -48,11 +48,11 @@ _RESOLVING: tuple[Matches, ...] = (
 """Without these no allowed packet would find its way."""
 
 
-def enforcement(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEntry]:
+def enforcement(inventory: Inventory, rules: Iterable[FirewallRule]) -> Iterator[TableEntry]:
     """The whole table."""
     yield go(Table.ENFORCEMENT, _TRANSIT, {FROM_HERE: 0, TO_HERE: 0}, Table.FORWARD)
-    yield from judgements(place, rules)
-    for segment in place.inventory.segments.values():
+    yield from judgements(inventory, rules)
+    for segment in inventory.segments.values():
         if segment.default == "deny":
             here = {DESTINATION_SEGMENT: segment.number, TO_HERE: 1}
             for fields in _RESOLVING:
@@ -61,13 +61,13 @@ def enforcement(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEn
     yield go(Table.ENFORCEMENT, 0, {}, Table.COMMIT)
 
 
-def judgements(place: Place, rules: Iterable[FirewallRule]) -> Iterator[TableEntry]:
+def judgements(inventory: Inventory, rules: Iterable[FirewallRule]) -> Iterator[TableEntry]:
     """The entries of firewall rules. Within a tier the longer prefix decides, and at equal length the drop."""
     for rule in rules:
         if rule.cut_port_of is not None:
             continue  # that is the guard's
         priority = rule.tier + 2 * _prefix_length(rule) + (rule.verdict is Verdict.DROP)
-        for ends in _ends(place, rule):
+        for ends in _ends(inventory, rule):
             for fields in _traffic(rule):
                 if rule.verdict is Verdict.DROP:
                     yield drop(Table.ENFORCEMENT, priority, {**ends, **fields}, (rule.rule_id,))
@@ -81,19 +81,19 @@ def _prefix_length(rule: FirewallRule) -> int:
     return 0 if net is None else net.prefixlen
 
 
-def _ends(place: Place, rule: FirewallRule) -> Iterator[dict[str, int]]:
+def _ends(inventory: Inventory, rule: FirewallRule) -> Iterator[dict[str, int]]:
     """The registers that a rule's VMs and segments mean."""
     ends: dict[str, int] = {}
     if rule.source_vm is not None:
-        ends[SOURCE_VM] = place.inventory.vms[rule.source_vm].number
+        ends[SOURCE_VM] = inventory.vms[rule.source_vm].number
     if rule.destination_vm is not None:
-        ends[DESTINATION] = place.inventory.vms[rule.destination_vm].number
+        ends[DESTINATION] = inventory.vms[rule.destination_vm].number
     if rule.not_destination_segment is None:
         yield ends
         return
-    own = place.inventory.segments[rule.not_destination_segment].number
+    own = inventory.segments[rule.not_destination_segment].number
     # "Any but one" is no match of OpenFlow, and an entry for the one could not leave the judgement to lower tiers.
-    numbers = [0, BROADCAST, *(segment.number for segment in place.inventory.segments.values())]
+    numbers = [0, BROADCAST, *(segment.number for segment in inventory.segments.values())]
     yield from ({**ends, DESTINATION_SEGMENT: number} for number in numbers if number != own)
 
 

@@ -1,8 +1,9 @@
-"""Table 8: out to the port of an own endpoint, towards the VFN of another, or to everybody."""
+"""Table 14: out to the port of an own endpoint, towards the VFN of another, or to everybody."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 
 from policies.entries import Output, TableEntry
 from policies.pipeline.place import Place
@@ -15,58 +16,88 @@ from policies.pipeline.tables import (
     IPV6,
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
+    NEXT_VFN,
     OUTSIDE_PORT,
     ROUTER_ADVERTISEMENT,
+    SOURCE_SEGMENT,
+    TO_HERE,
     Matches,
     Table,
     drop,
     match,
 )
-from topology.model import OutsidePort, Vm
+from topology.model import OutsidePort, Vfn, Vm
 
-_ENDPOINT = 1000
-_RESOLVING = 600
+_KNOWN = 1000
+_FROM_OUTSIDE = 800
+_FROM_VM = 700
+_TELLING = 600
 _GROUP = 500
+_ELSEWHERE = 100
+
+_TO_ALL: Matches = {DESTINATION_SEGMENT: BROADCAST}
+_ICMPV6_TO_ALL: Matches = {**_TO_ALL, "eth_type": IPV6, "ip_proto": ICMPV6}
+_ASKING: tuple[Matches, ...] = (
+    {**_TO_ALL, "eth_type": ARP, "arp_op": 1},
+    {**_ICMPV6_TO_ALL, "icmpv6_type": NEIGHBOUR_SOLICITATION},
+)
+_RESOLVING: tuple[Matches, ...] = (
+    {**_TO_ALL, "eth_type": ARP},
+    {**_ICMPV6_TO_ALL, "icmpv6_type": ROUTER_ADVERTISEMENT},
+    {**_ICMPV6_TO_ALL, "icmpv6_type": NEIGHBOUR_ADVERTISEMENT},
+)
 
 
-def forward(place: Place, cut: Collection[str]) -> Iterator[TableEntry]:
-    """The whole table. `cut`: names of VMs that get no broadcasts."""
-    for vm in place.inventory.vms.values():
-        yield from _unicast(place, vm.number, vm, place.vms)
-    for number, end in enumerate(place.inventory.outside.values(), OUTSIDE_PORT):
-        yield from _unicast(place, number, end, place.outside)
-    yield from _broadcast(place, cut)
+def to_vm(vm: Vm, port: int) -> TableEntry:
+    """Out to an own VM."""
+    return _out(_KNOWN, {DESTINATION: vm.number}, (port,))
+
+
+def onward(place: Place, vfns: Mapping[str, Vfn], outside: Collection[OutsidePort]) -> Iterator[TableEntry]:
+    """To own outside ports, and towards other VFNs. Most of these lie behind one cable: the others are the exceptions.
+
+    Args:
+        vfns: all of the network.
+        outside: all of the network, in its order.
+    """
+    for number, end in enumerate(outside, OUTSIDE_PORT):
+        if end.vfn == place.vfn and end.port in place.ports:
+            yield _out(_KNOWN, {DESTINATION: number}, (place.ports[end.port],))
+    usual, _ = next(iter(Counter(place.hops.values()).most_common(1)), (None, 0))
+    for name, port in place.hops.items():
+        if port != usual:
+            yield _out(_KNOWN, {NEXT_VFN: vfns[name].number + 1}, () if port is None else (port,))
+    if usual is not None:
+        yield _out(_ELSEWHERE, {TO_HERE: 0}, (usual,))
     yield drop(Table.FORWARD, 0, {})
 
 
-def _unicast(place: Place, number: int, end: Vm | OutsidePort, here: Collection[str]) -> Iterator[TableEntry]:
-    if end.vfn == place.vfn:
-        port = place.ports[end.port] if end.name in here else None
-    else:
-        port = place.hops.get(end.vfn)
-    if port is not None:
-        yield _out(_ENDPOINT, {DESTINATION: number}, (port,))
-
-
-def _broadcast(place: Place, cut: Collection[str]) -> Iterator[TableEntry]:
+def to_all(
+    place: Place, vms: Collection[str], wary: Collection[str], gateward: tuple[int, ...]
+) -> Iterator[TableEntry]:
     """Along the tree, to the outside and to VMs; those of default-deny segments get only what resolves addresses.
 
-    A switch never sends a packet out of the port where it came in, so on a tree nothing comes back.
+    A VM that asks for the address of another that it may talk to has been led there by the destination table. What is
+    left are addresses of the outside and of nobody, and no VM needs to hear of them. (The outside is not held to that:
+    its routers announce themselves by asking.) A switch never sends a packet out of the port where it came in, so on a
+    tree nothing comes back.
+
+    Args:
+        vms: names of the own VMs that get anything at all.
+        wary: those of default-deny segments among them.
+        gateward: port numbers of the tree behind which there are outside ports.
     """
-    vms, segments = place.inventory.vms, place.inventory.segments
-    trunk = [*place.tree, *place.outside.values()]
-    all_vms = [port for name, port in place.vms.items() if name not in cut]
-    open_vms = [
-        port for name, port in place.vms.items() if name not in cut and segments[vms[name].segment].default == "allow"
-    ]
-    everybody = {DESTINATION_SEGMENT: BROADCAST}
-    yield _out(_GROUP, everybody, (*trunk, *open_vms))
-    if open_vms != all_vms:
-        yield _out(_RESOLVING, {**everybody, "eth_type": ARP}, (*trunk, *all_vms))
-        for kind in (ROUTER_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT):
-            fields = {**everybody, "eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
-            yield _out(_RESOLVING, fields, (*trunk, *all_vms))
+    there = {vm.name: place.ports[vm.port] for vm in place.vms if vm.name in vms and vm.port in place.ports}
+    trunk = (*place.tree, *place.gates)
+    everybody = (*trunk, *there.values())
+    for fields in _ASKING:
+        yield _out(_FROM_OUTSIDE, {**fields, SOURCE_SEGMENT: 0}, everybody)
+        yield _out(_FROM_VM, fields, (*gateward, *place.gates))
+    for fields in _RESOLVING:
+        yield _out(_TELLING, fields, everybody)
+    yield _out(_GROUP, _TO_ALL, (*trunk, *(port for name, port in there.items() if name not in wary)))
 
 
 def _out(priority: int, fields: Matches, ports: tuple[int, ...]) -> TableEntry:
+    """Out of these ports; none: nowhere."""
     return TableEntry(Table.FORWARD, priority, match(fields), tuple(Output(port) for port in ports))

@@ -1,4 +1,4 @@
-"""Table 0: who may come in. A VM speaks only as itself, a cut VM not at all, the outside never as a VM.
+"""Table 0: who may come in. A VM speaks only as itself, a cut VM not at all.
 
 Neighbour discovery as Open vSwitch sees it: the link-layer fields of a message without that option are zero, and all
 of its fields are zero when the message has an option twice. So "no option" is matched as zero, and a zero target,
@@ -31,16 +31,15 @@ from policies.pipeline.tables import (
     go,
     neighbour_message,
 )
-from policies.rules import FirewallRule
 from topology.addresses import addresses_of, mac_number
 from topology.model import Vm
 
 _CUT = 60_000
-_MALFORMED = 1300
+_MALFORMED = 1400
+_TRUSTED = 1300
 _CHECKED = 1200
 _UNCHECKED = 1100
 _OWN = 1000
-_TRUSTED = 900
 
 _VLAN_PRESENT = (0x1000, 0x1000)
 _DHCP_CLIENT, _DHCP_SERVER = 68, 67
@@ -55,49 +54,51 @@ _FRAGMENTED = 0
 """The ICMPv6 type that Open vSwitch reads in any fragment; no message has it."""
 
 
-def guard(place: Place, rules: tuple[FirewallRule, ...]) -> Iterator[TableEntry]:
-    """The whole table."""
-    yield from cuts(place, rules)
+def checks(place: Place, judged_from: Table) -> Iterator[TableEntry]:
+    """What the table holds besides own VMs. What comes by cable has been checked by the VFN where it came in.
+
+    Args:
+        judged_from: table where packets of other VFNs go on.
+    """
     yield drop(Table.GUARD, _MALFORMED, {"vlan_vid": _VLAN_PRESENT})
     for kind in _CHECKED_KINDS:
         yield drop(Table.GUARD, _MALFORMED, {**neighbour_message(kind), "nd_target": 0})
-    for name, port in place.vms.items():
-        vm = place.inventory.vms[name]
-        yield from _router_talk(port)
-        own = [*_own_arp(vm), *_own_ipv4(vm), *_own_ipv6(vm)]
-        yield from (_from_vm(vm, port, _OWN, fields) for fields in own)
-        yield from (_from_vm(vm, port, _CHECKED, fields) for fields in _own_neighbour_discovery(vm))
-    for port in place.outside.values():
-        yield from _not_from_outside(place, port)
-    for port in (*place.outside.values(), *place.links):
-        yield go(Table.GUARD, _TRUSTED, {"in_port": port}, Table.TAP)
+    for port in place.gates:
+        yield go(Table.GUARD, _TRUSTED, {"in_port": port}, Table.BORDER)
+    for port in place.links:
+        yield go(Table.GUARD, _TRUSTED, {"in_port": port}, judged_from)
+    yield from _router_talk()
     yield drop(Table.GUARD, 0, {})
 
 
-def cuts(place: Place, rules: tuple[FirewallRule, ...]) -> Iterator[TableEntry]:
-    """Drops of everything from the port and to the MAC of each isolated VM."""
-    for rule in rules:
-        if rule.cut_port_of is None:
-            continue
-        vm = place.inventory.vms[rule.cut_port_of]
-        if vm.name in place.vms:
-            yield drop(Table.GUARD, _CUT, {"in_port": place.vms[vm.name]}, (rule.rule_id,))
-        yield drop(Table.GUARD, _CUT, {"eth_dst": mac_number(vm.mac)}, (rule.rule_id,))
-
-
-def _from_vm(vm: Vm, port: int, priority: int, fields: Matches) -> TableEntry:
-    return go(Table.GUARD, priority, {"in_port": port, "eth_src": mac_number(vm.mac), **fields}, Table.TAP)
-
-
-def _router_talk(port: int) -> Iterator[TableEntry]:
+def _router_talk() -> Iterator[TableEntry]:
     """What `_own_ipv6` would let through and must not: unchecked neighbour discovery, and acting as a router.
 
     A fragment could hide either (RFC 7113), so fragmented ICMPv6 is dropped too, large pings with it. What hides behind
     headers that fill the first fragment cannot be told; hosts ignore it (RFC 6980).
     """
     for kind in (*_CHECKED_KINDS, *_ROUTERS_KINDS, _FRAGMENTED):
-        fields = {"in_port": port, "eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
-        yield drop(Table.GUARD, _UNCHECKED, fields)
+        yield drop(Table.GUARD, _UNCHECKED, {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind})
+
+
+def from_vm(vm: Vm, port: int) -> Iterator[TableEntry]:
+    """What an own VM may send."""
+    own = {"in_port": port, "eth_src": mac_number(vm.mac)}
+    for fields in (*_own_arp(vm), *_own_ipv4(vm), *_own_ipv6(vm)):
+        yield go(Table.GUARD, _OWN, {**own, **fields}, Table.TAP)
+    for fields in _own_neighbour_discovery(vm):
+        yield go(Table.GUARD, _CHECKED, {**own, **fields}, Table.TAP)
+
+
+def cut(vm: Vm, port: int | None, rules: tuple[str, ...]) -> Iterator[TableEntry]:
+    """Drops of everything from the port, if it is there, and to the MAC of an isolated VM.
+
+    Args:
+        rules: ids of the rules that isolate it.
+    """
+    if port is not None:
+        yield drop(Table.GUARD, _CUT, {"in_port": port}, rules)
+    yield drop(Table.GUARD, _CUT, {"eth_dst": mac_number(vm.mac)}, rules)
 
 
 def _own_arp(vm: Vm) -> Iterator[Matches]:
@@ -148,20 +149,3 @@ def _own_neighbour_discovery(vm: Vm) -> Iterator[Matches]:
                 yield {**advertisement, "ipv6_src": address, "nd_target": target, "nd_tll": option}
         # Duplicate address detection (RFC 4862): no sender yet, hence no option.
         yield {**solicitation, "ipv6_src": 0, "nd_target": address, "nd_sll": 0}
-
-
-def _not_from_outside(place: Place, port: int) -> Iterator[TableEntry]:
-    """Nobody outside is a VM: not by MAC, not by address, not in answers or claims about a VM's address."""
-    for vm in place.inventory.vms.values():
-        claims: list[Matches] = [{"eth_src": mac_number(vm.mac)}]
-        for address in addresses_of(vm):
-            number = int(address)
-            if isinstance(address, IPv4Address):
-                claims.append({"eth_type": IPV4, "ipv4_src": number})
-                claims.append({"eth_type": ARP, "arp_spa": number})
-                claims.append({"eth_type": ARP, "arp_spa": 0, "arp_tpa": number})
-            else:
-                claims.append({"eth_type": IPV6, "ipv6_src": number})
-                claims.append({**neighbour_message(NEIGHBOUR_ADVERTISEMENT), "nd_target": number})
-                claims.append({**neighbour_message(NEIGHBOUR_SOLICITATION), "ipv6_src": 0, "nd_target": number})
-        yield from (drop(Table.GUARD, _OWN, {"in_port": port, **claim}) for claim in claims)

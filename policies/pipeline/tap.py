@@ -1,7 +1,7 @@
-"""Table 1: copies of what opens a TCP connection, for the analyzer. Never in the way: every packet goes on.
+"""Table 2: copies of what opens a TCP connection, for the analyzer. Never in the way: every packet goes on.
 
-A copy is taken where a packet enters the network, at a VM's or an outside port, so each is counted once; cables between
-VFNs have no entry. How many copies a VFN may send is limited by its controller meter (`SwitchCodec.limit_copies`).
+Only what enters the network here comes by this table, from a VM's or an outside port, so each is copied once. How many
+copies a VFN may send is limited by its controller meter (`SwitchCodec.limit_copies`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.entries import TableEntry, ToController
-from policies.pipeline.place import Place
 from policies.pipeline.tables import ACK, IPV4, IPV6, SYN, TCP, Table, go, match
 from runtime.arrays import COPY_BYTES
 
@@ -18,10 +17,13 @@ _OPENS = (SYN, SYN | ACK)
 """TCP flags, under their mask, of the first packet of a connection."""
 
 
-def tap(place: Place) -> Iterator[TableEntry]:
-    """The whole table."""
-    for port in (*place.vms.values(), *place.outside.values()):
-        for kind in (IPV4, IPV6):
-            opens = match({"in_port": port, "eth_type": kind, "ip_proto": TCP, "tcp_flags": _OPENS})
-            yield TableEntry(Table.TAP, _COPIED, opens, (ToController(COPY_BYTES),), Table.SOURCE_LISTS)
-    yield go(Table.TAP, 0, {}, Table.SOURCE_LISTS)
+def tap(judged_from: Table) -> Iterator[TableEntry]:
+    """The whole table.
+
+    Args:
+        judged_from: table where packets go on.
+    """
+    for kind in (IPV4, IPV6):
+        opens = match({"eth_type": kind, "ip_proto": TCP, "tcp_flags": _OPENS})
+        yield TableEntry(Table.TAP, _COPIED, opens, (ToController(COPY_BYTES),), judged_from)
+    yield go(Table.TAP, 0, {}, judged_from)

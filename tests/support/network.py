@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from hypothesis import strategies as st
 
 from policies.pipeline.compile import compile_vfn, missing_ports
+from policies.pipeline.tables import Table
 from policies.rules import Action, Protocol, Scope, SegmentationRule
 from policies.simulate import Packet, Simulator
 from policies.translate import translate
@@ -139,9 +140,9 @@ class Network:
         return sorted(reached)
 
     def passes_guard(self, sender: End, packet: Packet) -> bool:
-        """Does a frame of `sender` get beyond its VFN's first table?"""
+        """Does a frame of `sender` get beyond the tables of its VFN that tell honest from forged?"""
         outcome = self.vfns[sender.vfn].run({**packet, "in_port": self.ports[sender.vfn][sender.port]})
-        return len(outcome.path) > 1
+        return any(entry.table == Table.TAP for entry in outcome.path)
 
 
 def ends(inventory: Inventory) -> list[End]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import InventoryError
-from topology.graph import broadcast_ports, get_vfns_for_vm, graph, next_hops
+from topology.graph import Ways, get_vfns_for_vm, graph
 from topology.inventory import parse
 from topology.model import Inventory
 
@@ -40,20 +40,20 @@ def _far_ends(inventory: Inventory) -> dict[tuple[str, str], tuple[str, str]]:
 @given(networks())
 def test_following_next_hops_arrives_by_the_shortest_way(inventory: Inventory) -> None:
     """From every VFN to every other, in as many steps as networkx says are needed."""
-    ends = _far_ends(inventory)
+    ends, ways = _far_ends(inventory), Ways(inventory)
     distances = dict(nx.all_pairs_shortest_path_length(graph(inventory)))
     for start in inventory.vfns:
         for goal in inventory.vfns:
             here, steps = start, 0
             while here != goal:
-                here, steps = ends[here, next_hops(inventory, here)[goal]][0], steps + 1
+                here, steps = ends[here, ways.hops(here)[goal]][0], steps + 1
             assert steps == distances[start][goal]
 
 
 @given(networks())
 def test_a_broadcast_reaches_every_vfn_once(inventory: Inventory) -> None:
     """Flooding the tree's ports except the one it came in by visits each VFN exactly once, from any start."""
-    ends = _far_ends(inventory)
+    ends, ways = _far_ends(inventory), Ways(inventory)
     for start in inventory.vfns:
         visits: list[str] = []
         waiting: list[tuple[str, str | None]] = [(start, None)]
@@ -61,8 +61,49 @@ def test_a_broadcast_reaches_every_vfn_once(inventory: Inventory) -> None:
             here, came_in = waiting.pop()
             visits.append(here)
             assert len(visits) <= len(inventory.vfns)
-            waiting += [ends[here, port] for port in broadcast_ports(inventory, here) if port != came_in]
+            waiting += [ends[here, port] for port in ways.tree[here] if port != came_in]
         assert sorted(visits) == sorted(inventory.vfns)
+
+
+@given(networks())
+def test_transit_is_what_others_hand_on(inventory: Inventory) -> None:
+    """A VFN is transit towards a goal exactly if some way from another VFN to that goal leads through it."""
+    ends, ways = _far_ends(inventory), Ways(inventory)
+    expected: dict[str, set[str]] = {vfn: set() for vfn in inventory.vfns}
+    for start in inventory.vfns:
+        for goal in inventory.vfns:
+            here = start
+            while here != goal:
+                if here != start:
+                    expected[here].add(goal)
+                here = ends[here, ways.hops(here)[goal]][0]
+    assert ways.transit == expected
+
+
+@given(networks(), st.data())
+def test_the_tree_leads_to_each_goal_and_no_further(inventory: Inventory, data: st.DataObject) -> None:
+    """Flooding only the ports towards some VFNs reaches each of them from anywhere, and ends at them."""
+    ends, ways = _far_ends(inventory), Ways(inventory)
+    goals = data.draw(st.sets(st.sampled_from(list(inventory.vfns))))
+    towards = ways.tree_towards(goals)
+    for start in inventory.vfns:
+        reached = {start}
+        waiting: list[tuple[str, str | None]] = [(start, None)]
+        while waiting:
+            here, came_in = waiting.pop()
+            onward = [ends[here, port] for port in towards[here] if port != came_in]
+            assert onward or here in goals or not goals
+            reached |= {vfn for vfn, _ in onward}
+            waiting += onward
+        assert goals <= reached
+        assert set(towards[start]) <= set(ways.tree[start])
+
+
+@given(networks())
+def test_links_are_all_cables(inventory: Inventory) -> None:
+    """Every end of every cable is a link port of its VFN, spare ones too."""
+    ports = sorted((vfn, port) for vfn, names in Ways(inventory).links.items() for port in names)
+    assert ports == sorted(_far_ends(inventory))
 
 
 def test_the_vfns_of_a_vm() -> None:
