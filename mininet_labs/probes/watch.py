@@ -10,11 +10,13 @@ port}``. It prints `ready`, watches until TERM, then writes ``{"attack": [times]
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import selectors
 import signal
 import socket
 import struct
+from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ class Watcher:
         self.attack: list[float] = []
         self.other: list[float] = []
         self.delivered: dict[str, list[float]] = {port: [] for port in spec["exits"]}
-        self._sockets = [_listen(port, spec["mac"]) for port in (self._entry, *spec["exits"])]
+        self._sockets = [listen(port, spec["mac"]) for port in (self._entry, *spec["exits"])]
         self._stop, self._wake = socket.socketpair()
         self._stop.setblocking(False)
 
@@ -68,12 +70,8 @@ class Watcher:
         return {"attack": self.attack, "other": self.other, "delivered": self.delivered, "missed": missed}
 
     def _drain(self, sock: socket.socket) -> None:
-        while True:
-            try:
-                frame, ancillary, _, address = sock.recvmsg(_HEADERS, 64)
-            except BlockingIOError:
-                return
-            self._note(frame, _time(ancillary), address[0], outgoing=address[2] == socket.PACKET_OUTGOING)
+        for frame, when, (port, _, kind, *_) in frames(sock):
+            self._note(frame, when, port, outgoing=kind == socket.PACKET_OUTGOING)
 
     def _note(self, frame: bytes, when: float, port: str, *, outgoing: bool) -> None:
         if port == self._entry:
@@ -94,7 +92,21 @@ class Watcher:
         return ethertype == b"\x86\xdd" and (frame[62:78] if solicitation else frame[38:54]) in self._targets
 
 
-def _listen(port: str, mac: str) -> socket.socket:
+def frames(sock: socket.socket) -> Iterator[tuple[bytes, float, tuple[Any, ...]]]:
+    """What waits at a socket of `listen`: each frame's first bytes, when it came (epoch seconds), its link address."""
+    while True:
+        try:
+            frame, ancillary, _, address = sock.recvmsg(_HEADERS, 64)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:
+                raise
+            continue  # told once when somebody takes the interface down; it goes on when that is up again
+        yield frame, _time(ancillary), address
+
+
+def listen(port: str, mac: str) -> socket.socket:
     """A raw socket on one interface that already filters when it is bound, so that no other frame slips in."""
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     bpf.attach(sock, bpf.from_mac(mac))

@@ -84,6 +84,17 @@ def test_after_a_cut_frames_enter_and_none_is_delivered(network: LabNetwork, tmp
     assert watch.delivered == ()
 
 
+def test_a_port_taken_down_and_up_again_does_not_end_the_watch(network: LabNetwork, tmp_path: Path) -> None:
+    """Isolation may take the VM's own port down: what is sent afterwards is seen again."""
+    watcher = Watcher(network, Attack("t", "r1", ("b1",), (), ""), PROBE_PORT, tmp_path, "watch")
+    for state in ("down", "up"):
+        subprocess.run(["ip", "link", "set", "tl0-eth2", state], check=True)
+    assert network.popen("r1", ["ping", "-c", "1", "-w", "5", "10.9.2.1"]).wait(10) == 0
+    watch = watcher.stop()
+    assert len(watch.attack) >= 1
+    assert len(watch.delivered) >= 1
+
+
 def test_probes_come_back_and_a_cut_shows_as_loss(network: LabNetwork, tmp_path: Path) -> None:
     """Two pairs at 100 Hz without loss; when one source is cut its probes are lost, and the other's are not."""
     prober = Prober(network, [("r1", "b1"), ("r2", "far")], tmp_path, "probes", rate=100, port=PROBE_PORT)
