@@ -156,7 +156,7 @@ def test_addresses_are_resolved_exactly_where_the_rules_let_it(conversation) -> 
 
 @given(st.data())
 def test_broadcasts_reach_all_who_may_hear_them(data) -> None:
-    """A broadcast reaches every open end once; a question for an unknown address the outside, and from there all VMs."""
+    """A broadcast reaches every open end once; a question for an unknown address the outside, from there all VMs."""
     inventory = data.draw(networks())
     rules = data.draw(rules_for(inventory, (Action.ISOLATE,)))
     network = Network(inventory, rules)
