@@ -124,6 +124,10 @@ class Book:
                 del self.records[identity], self._firewall[identity]
         return changed
 
+    def installing(self, identities: Iterable[str]) -> bool:
+        """Is one of these rules on its way into the switches?"""
+        return any(self._state(identity) is RuleState.INSTALLING for identity in identities)
+
     def installed(self, identities: Iterable[str], now: float, body: Mapping[str, Any]) -> None:
         """A switch has confirmed entries of these rules (none: of the pipeline alone) by a barrier."""
         records = [self.records[identity] for identity in identities if identity in self.records]

@@ -17,16 +17,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from policies.admission import Admitted, Refused
+from policies.aside import Aside, at_once
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
 from policies.detections import Detection, Detections
 from policies.enforcer import Enforcer, News, Outcome, Unlimited, UrgentDone
 from policies.lifecycle import RuleRecord
+from policies.policybook import Draft, PolicyBook
 from policies.reconcile import REFUSED, Apply, Done, Drift, Failed, Phase, Synced
 from policies.requests import ProposeParams
 from policies.rules import Action, SegmentationRule
 from policies.store import Store
 from policies.translate import ANALYZER
+from policies.versions import PolicyVersion
 from runtime.channel import Message
 from runtime.errors import TransientError
 from runtime.settings import EngineSettings
@@ -72,10 +75,12 @@ class Engine:
         reconcile_seconds: float,
         copies_per_second: int,
         clock: Clock,
+        aside: Aside = at_once,
     ) -> None:
         self.inventory = inventory
         self.store = store
         self.clock = clock
+        self.aside = aside
         self.started = clock.wall()
         self._settings = settings
         self._detections = Detections()
@@ -84,6 +89,8 @@ class Engine:
         self.enforcer = Enforcer(inventory, codec, reconcile_seconds, copies_per_second)
         self.book = Book(store, inventory, settings, clock.wall())
         self.enforcer.set_rules(self.book.in_force())
+        self.policies = PolicyBook(store, inventory, clock.wall())
+        self.enforcer.set_policy(self.policies.policy)
         self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
 
     def stop(self) -> None:
@@ -156,7 +163,9 @@ class Engine:
         changed = self.book.retry(wall) or changed
         outgoing = self._rules_changed() if changed else []
         outgoing += self._finish(self.enforcer.catch_up(steady))
-        return [*outgoing, *self._finish(self.enforcer.timer(steady))]
+        outgoing += self._finish(self.enforcer.timer(steady))
+        self._confirm_policy()
+        return outgoing
 
     def patience(self) -> float | None:
         """Seconds until `timer` will next have something to do; None: until an event comes."""
@@ -188,6 +197,20 @@ class Engine:
         record = self.book.release(identity, actor, reason, self.clock.wall())
         LOG.info("rule %s released by %s", identity, actor)
         return record, self._rules_changed()
+
+    def lay_down(self, draft: Draft, actor: str) -> PolicyVersion:
+        """Put a policy in force; the switches follow VFN by VFN from the next `timer` on."""
+        version = self.policies.accept(draft, actor, self.clock.wall())
+        LOG.info("version %d of the policy, of %s", version.number, version.actor)
+        self.enforcer.set_policy(self.policies.policy)
+        return version
+
+    def _confirm_policy(self) -> None:
+        connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
+        if not self.policies.pending or not connected or not all(map(self.enforcer.follows, connected)):
+            return
+        self.policies.confirm(connected, self.clock.wall())
+        LOG.info("version %d of the policy is enforced", self.policies.version.number)
 
     def _proposed(self, proposal: ProposeParams) -> list[Outgoing]:
         now = self.clock.wall()
@@ -243,6 +266,7 @@ class Engine:
             case Synced():
                 for record in self.book.confirm(self.enforcer.states, now):
                     LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
+                self._confirm_policy()
             case Drift() as drift:
                 LOG.warning("VFN %s: %d entries lost, %d strange ones", vfn, len(drift.lost), len(drift.strange))
                 self.book.note(ENGINE, "drift", now, {"vfn": vfn, **_drift_told(drift)})
@@ -277,6 +301,10 @@ class Engine:
                 state.confirmed_rules or frozenset()
             )
         body = {"vfn": vfn, "reason": reason, "errors": [*failed.errors], "urgent": False}
+        if failed.reason == REFUSED and self.policies.pending and not self.book.installing(suspects):
+            # No rule of the moment is to blame: what is new is the policy.
+            self.policies.refuse(vfn, reason, suspects, now)
+            self.enforcer.set_policy(self.policies.policy)
         changed = self.book.failed(sorted(suspects), f"VFN {vfn}: {reason}", now, body)
         told = [
             self._decided(record.rule.id, self._proposals[record.rule.id], record.state, record.detail)

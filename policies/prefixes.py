@@ -32,9 +32,18 @@ def read(path: Path) -> tuple[Network, ...]:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             raise PolicyError(f"no file of up to {MAX_BYTES} bytes", file=path, remedy=_WHERE)
         with path.open(encoding="ascii", errors="replace") as lines:
-            return _fewest(_ranges(lines, path))
+            return parse_lines(lines, path)
     except OSError as error:
         raise PolicyError(f"cannot be read: {error.strerror}", file=path, remedy=_WHERE) from error
+
+
+def parse_lines(lines: Iterable[str], file: Path | str) -> tuple[Network, ...]:
+    """The prefixes of these lines, at their fewest; `file` is the name that errors give.
+
+    Raises:
+        PolicyError: too many lines, or one is no prefix.
+    """
+    return _fewest(_ranges(lines, file))
 
 
 def aggregate(nets: Iterable[Network]) -> tuple[Network, ...]:
@@ -70,11 +79,11 @@ def _range(address: int, length: int, width: int) -> tuple[int, int]:
     return address & ~others, address | others
 
 
-def _ranges(lines: Iterable[str], path: Path) -> Iterator[_Range]:
+def _ranges(lines: Iterable[str], file: Path | str) -> Iterator[_Range]:
     for number, line in enumerate(lines, 1):
         if number > MAX_LINES:
             remedy = f"a list may have {MAX_PREFIXES} prefixes: leave out what is not needed, or join neighbours"
-            raise PolicyError(f"longer than {MAX_LINES} lines", file=path, line=number, remedy=remedy)
+            raise PolicyError(f"longer than {MAX_LINES} lines", file=file, line=number, remedy=remedy)
         text = line.partition("#")[0].strip()
         if not text:
             continue
@@ -82,7 +91,7 @@ def _ranges(lines: Iterable[str], path: Path) -> Iterator[_Range]:
             yield _parsed(text)
         except ValueError:
             remedy = "write one address or network a line, without bits beyond its length; comments go behind #"
-            raise PolicyError("is no prefix", file=path, line=number, remedy=remedy) from None
+            raise PolicyError("is no prefix", file=file, line=number, remedy=remedy) from None
 
 
 def _fewest(ranges: Iterable[_Range]) -> tuple[Network, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
+from policies.aside import Worker
 from policies.codec import SwitchCodec
 from policies.engine import Clock, Engine, Outgoing
 from policies.service import Service
@@ -45,6 +46,8 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
             server = stack.enter_context(closing(Server(settings.engine_socket)))
             if ending is not None:
                 server.watch(ending.fileno)
+            worker = Worker()
+            server.watch(worker.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
                 known,
@@ -54,9 +57,10 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 reconcile_seconds=settings.openflow.reconcile_seconds,
                 copies_per_second=settings.openflow.copies_per_second,
                 clock=clock,
+                aside=worker,
             )
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            _Loop(engine, server).run(stop or (lambda: ending is not None and bool(ending.received)))
+            _Loop(engine, server, worker).run(stop or (lambda: ending is not None and bool(ending.received)))
             engine.stop()
     except DynsegError as error:
         LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
@@ -67,10 +71,11 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
 class _Loop:
     """Who is connected, and messages in and out."""
 
-    def __init__(self, engine: Engine, server: Server) -> None:
+    def __init__(self, engine: Engine, server: Server, worker: Worker) -> None:
         self._engine = engine
         self._service = Service(engine)
         self._server = server
+        self._worker = worker
         self._peers: dict[str, Peer] = {}
         self._alone_since: float | None = time.monotonic()
 
@@ -81,6 +86,7 @@ class _Loop:
             wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
             for event in self._server.poll(wait):
                 self._take(event)
+            self._send(self._worker.finished())
             self._send(self._engine.timer())
             if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
@@ -89,7 +95,7 @@ class _Loop:
     def _take(self, event: Event) -> None:
         peer, message = event.peer, event.message
         if peer is None:
-            return  # a signal; `stop` knows
+            return  # a signal, which `stop` knows, or the worker
         role = next((role for role, known in self._peers.items() if known is peer), None)
         if message is None:
             self._gone(peer, role)
@@ -121,7 +127,11 @@ class _Loop:
             return
         self._alone_since = None
         if known_before:  # what the one before had under way will not be answered
-            self._send(self._engine.control_gone())
+            self._control_gone()
+
+    def _control_gone(self) -> None:
+        self._service.control_gone()
+        self._send(self._engine.control_gone())
 
     def _gone(self, peer: Peer, role: str | None) -> None:
         if role is None:
@@ -130,7 +140,7 @@ class _Loop:
         del self._peers[role]
         if role == "control":
             self._alone_since = time.monotonic()
-            self._send(self._engine.control_gone())
+            self._control_gone()
 
     def _send(self, outgoing: list[Outgoing]) -> None:
         for out in outgoing:

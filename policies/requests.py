@@ -5,15 +5,19 @@ Errors are `{"error", "remedy"}` with the HTTP status; nothing here decides abou
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from policies.admission import Ground, Refused
 from policies.lifecycle import RuleRecord
 from policies.rules import Network, Protocol, RuleState, Scope
+from runtime.document import MAX_CHARACTERS
 from runtime.validation import most_telling
 from topology.names import nearest
 
@@ -21,11 +25,25 @@ Answer = tuple[int, Any]
 """(HTTP status, JSON value)."""
 
 
+@dataclass(frozen=True)
+class Later:
+    """An answer that takes long: `work` may be done aside, `then` makes the answer of its result."""
+
+    work: Callable[[], Any]
+    then: Callable[[Any], Answer]
+
+
 def _network(value: Any) -> Network:
     try:
         return ip_network(str(value))
     except ValueError as error:
         raise ValueError(f"{value!r} is no address or network: {error}") from None
+
+
+def _absolute(folder: Path) -> Path:
+    if not folder.is_absolute():
+        raise ValueError(f"{str(folder)!r} is no absolute path")
+    return folder
 
 
 Name = Annotated[str, Field(min_length=1, max_length=64)]
@@ -107,10 +125,36 @@ class ProposeParams(_Params):
     evidence_time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-Method = tuple[type[_Params], Callable[[Any, str], Answer]]
+class PolicyParams(_Params):
+    """A version of the policy; the one in force by default."""
+
+    version: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
 
 
-def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], actor: str) -> Answer:
+class LayDownParams(_Params):
+    """A policy, as YAML text or as the JSON of the same keys."""
+
+    text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    policy: dict[str, Any] | None = None
+    folder: Annotated[Path, AfterValidator(_absolute)] = Path("/")
+    """Where relative paths of lists begin."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.text is None) == (self.policy is None):
+            raise ValueError("give `text` (YAML) or `policy` (JSON)")
+        return self
+
+    @property
+    def document(self) -> str:
+        """The text to be kept. JSON is YAML."""
+        return self.text if self.text is not None else json.dumps(self.policy, indent=1)
+
+
+Method = tuple[type[_Params], Callable[[Any, str], Answer | Later]]
+
+
+def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], actor: str) -> Answer | Later:
     """Carry out a method after checking its parameters."""
     if method not in methods:
         return problem(404, f"the engine has no method {method!r}", nearest(method, methods))
@@ -166,7 +210,7 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
 
 def _explain(error: ValidationError, model: type[_Params]) -> Answer:
     first = most_telling(error)
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"]) or "parameters"
     if first["type"] == "extra_forbidden":
         return problem(400, f"{key}: unknown key", nearest(key, model.model_fields))
     if first["type"] == "missing":

@@ -10,9 +10,11 @@ from typing import Any
 from policies import requests
 from policies.admission import Refused
 from policies.engine import Engine, Outgoing, new_rule_id
+from policies.policybook import Draft, counts, draft
 from policies.reconcile import Phase
-from policies.requests import Answer, problem, rule_json
+from policies.requests import Answer, Later, problem, rule_json
 from policies.rules import Action, Scope, SegmentationRule
+from policies.versions import PolicyVersion
 from runtime.channel import Message
 from runtime.errors import PolicyError
 from topology.model import Vm
@@ -25,6 +27,7 @@ class Service:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._outgoing: list[Outgoing] = []
+        self._caller = 0
         self._methods: Mapping[str, requests.Method] = {
             "status": (requests.Nothing, self._status),
             "vfns": (requests.Nothing, lambda _params, _actor: (200, self._vfns())),
@@ -36,16 +39,34 @@ class Service:
             "isolate": (requests.IsolateParams, self._isolate),
             "create": (requests.CreateParams, self._create),
             "release": (requests.RuleParams, self._release),
+            "policy": (requests.PolicyParams, self._policy),
+            "lay_down": (requests.LayDownParams, self._lay_down),
         }
 
     def call(self, message: Message) -> list[Outgoing]:
-        """Carry out a `call`; the first message is its `result`."""
+        """Carry out a `call`. Its `result` is among the messages, or follows when work that was put aside is done."""
         data = message.data
         self._outgoing = []
-        status, value = requests.call(self._methods, data["method"], data.get("params") or {}, data["actor"])
-        result = Message("result", {"request": data["request"], "status": status, "value": value})
+        answer = requests.call(self._methods, data["method"], data.get("params") or {}, data["actor"])
+        if isinstance(answer, Later):
+            caller, then = self._caller, answer.then
+            return self._engine.aside(answer.work, lambda done: self._result(data["request"], then(done), caller))
+        return self._result(data["request"], answer, self._caller)
+
+    def control_gone(self) -> None:
+        """Whoever called gets no answer any more: another control counts its requests anew."""
+        self._caller += 1
+
+    def _result(self, request: int, answer: Answer, caller: int) -> list[Outgoing]:
+        status, value = answer
         # What cuts a VM off goes out first.
-        return [*self._outgoing, Outgoing("control", result)]
+        outgoing, self._outgoing = self._outgoing, []
+        if caller != self._caller:
+            return outgoing
+        return [
+            *outgoing,
+            Outgoing("control", Message("result", {"request": request, "status": status, "value": value})),
+        ]
 
     def _status(self, _params: requests.Nothing, _actor: str) -> Answer:
         engine = self._engine
@@ -179,6 +200,64 @@ class Service:
             rule.id for rule in self._engine.book.live() if rule.source_vm and rule.source_vm == record.rule.source_vm
         ]
         return 200, {**rule_json(record), "still_in_force": same}
+
+    def _policy(self, params: requests.PolicyParams, _actor: str) -> Answer:
+        version = self._engine.policies.version
+        if params.version is None or params.version == version.number:
+            return 200, self._policy_json()
+        found = self._engine.store.policy(params.version)
+        if found is None:
+            return problem(404, f"no version {params.version}", f"the newest is {self._engine.policies.newest}")
+        return 200, version_json(found)
+
+    def _policy_json(self) -> dict[str, Any]:
+        """The version in force, and how far it has come."""
+        engine, policies = self._engine, self._engine.policies
+        states = engine.enforcer.states
+        vfns = {
+            vfn: None if state.phase is Phase.AWAY else engine.enforcer.follows(vfn) for vfn, state in states.items()
+        }
+        told = {"newest": policies.newest, "vfns": vfns, "left_out": list(policies.left_out)}
+        return {**version_json(policies.version), **counts(policies.policy), **told}
+
+    def _lay_down(self, params: requests.LayDownParams, actor: str) -> Later:
+        inventory, text, folder = self._engine.inventory, params.document, params.folder
+
+        def check() -> Draft | PolicyError:
+            try:
+                return draft(text, inventory, folder)
+            except PolicyError as error:
+                return error
+
+        def then(checked: Draft | PolicyError) -> Answer:
+            if isinstance(checked, PolicyError):
+                place = str(checked).removesuffix(f" ({checked.remedy})")
+                return problem(400, place, checked.remedy or "correct the policy")
+            self._engine.lay_down(checked, actor)
+            return 200, {key: value for key, value in self._policy_json().items() if key != "text"}
+
+        return Later(check, then)
+
+
+def version_json(version: PolicyVersion) -> dict[str, Any]:
+    """A version of the policy as REST shows it; times are epoch seconds."""
+    none = version.number == 0
+    return {
+        "version": version.number,
+        "state": "none"
+        if none
+        else "refused"
+        if version.refused
+        else "enforced"
+        if version.enforced_at
+        else "installing",
+        "actor": version.actor,
+        "created": None if none else version.created,
+        "enforced_at": version.enforced_at,
+        "refused": version.refused,
+        "digest": None if none else version.digest,
+        "text": version.text,
+    }
 
 
 def package_version() -> str:

@@ -1,4 +1,4 @@
-"""The engine's memory: rules, their history and the audit log, in one SQLite file.
+"""The engine's memory: rules, their history, versions of the policy and the audit log, in one SQLite file.
 
 What changes and the audit rows that tell of it are one transaction, on the disk before anything is done about it. The
 engine is the only writer. Other processes may read at any time (write-ahead log).
@@ -17,9 +17,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from policies import audit
+from policies import audit, versions
 from policies.lifecycle import RuleRecord
 from policies.rules import Action, Protocol, RuleState, Scope, SegmentationRule
+from policies.versions import PolicyVersion
 from runtime.errors import AuditError
 
 _META = sa.MetaData()
@@ -91,6 +92,7 @@ class Store:
             sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
             with self._engine.begin() as connection:
                 _META.create_all(connection)
+                versions.META.create_all(connection)
                 for trigger in _TRIGGERS:
                     connection.exec_driver_sql(trigger)
                 self.count, self.head = _head(connection)
@@ -101,8 +103,10 @@ class Store:
         """Close the database; nothing is pending."""
         self._engine.dispose()
 
-    def write(self, entries: Iterable[Entry], records: Iterable[RuleRecord] = ()) -> None:
-        """Put entries on record and rules into their new state, both or neither.
+    def write(
+        self, entries: Iterable[Entry], records: Iterable[RuleRecord] = (), policy: PolicyVersion | None = None
+    ) -> None:
+        """Put entries on record, and rules and a version of the policy into their new state: all of it or nothing.
 
         Raises:
             AuditError: the disk does not take it; nothing of it is written.
@@ -112,6 +116,8 @@ class Store:
             with self._engine.begin() as connection:
                 for record in records:
                     _save(connection, record)
+                if policy is not None:
+                    versions.save(connection, policy)
                 rows = []
                 for entry in entries:
                     count += 1
@@ -147,6 +153,21 @@ class Store:
         query = sa.select(_HISTORY).where(_HISTORY.c.rule == identity).order_by(_HISTORY.c.number)
         with self._engine.begin() as connection:
             return tuple((row.ts, RuleState(row.state), row.detail) for row in connection.execute(query))
+
+    def newest_policy(self) -> int:
+        """Number of the last version of the policy; 0: there is none."""
+        with self._engine.begin() as connection:
+            return versions.last_number(connection)
+
+    def policy_in_force(self) -> PolicyVersion | None:
+        """The last version of the policy that no switch has refused."""
+        with self._engine.begin() as connection:
+            return versions.in_force(connection)
+
+    def policy(self, number: int) -> PolicyVersion | None:
+        """The version of a number."""
+        with self._engine.begin() as connection:
+            return versions.numbered(connection, number)
 
     def audit(self, after: int = 0, limit: int = 100, kind: str | None = None) -> tuple[audit.AuditRow, ...]:
         """Rows of the audit log, as `policies.audit.list`."""

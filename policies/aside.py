@@ -1,0 +1,82 @@
+"""Long work beside the engine's loop: reading a large policy takes seconds, and an isolation must not wait for it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Protocol
+
+SWITCH_SECONDS = 0.0005
+"""So soon the loop has its turn while the worker computes. Python's own 5 ms, a few times over, would be felt."""
+Work = Callable[[], Any]
+Then = Callable[[Any], list[Any]]
+
+
+class Aside(Protocol):
+    """Carries out `work`, which touches nothing that others change, and gives its result to `then`.
+
+    Returns what `then` returned; nothing, if the work is still to be done.
+    """
+
+    def __call__(self, work: Work, then: Then) -> list[Any]:
+        """Do it, or see to it that it is done."""
+
+
+def at_once(work: Work, then: Then) -> list[Any]:
+    """An `Aside` that does it now."""
+    return then(work())
+
+
+class Worker:
+    """An `Aside` with a thread, for a loop that waits for `fileno` and then calls `finished`."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[tuple[Work, Then]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[Callable[[], list[Any]]] = queue.SimpleQueue()
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        sys.setswitchinterval(SWITCH_SECONDS)
+        # A daemon: the end of the process does not wait for what nobody will hear of.
+        threading.Thread(target=self._run, name="aside", daemon=True).start()
+
+    def __call__(self, work: Work, then: Then) -> list[Any]:
+        """Have the thread do it when it has done what it was given before."""
+        self._waiting.put((work, then))
+        return []
+
+    @property
+    def fileno(self) -> int:
+        """Readable when there is something for `finished`."""
+        return self._reader.fileno()
+
+    def finished(self) -> list[Any]:
+        """What follows from the work that is done; raises what that work raised."""
+        with contextlib.suppress(BlockingIOError):
+            self._reader.recv(4096)
+        outgoing: list[Any] = []
+        while not self._done.empty():
+            outgoing += self._done.get()()
+        return outgoing
+
+    def _run(self) -> None:
+        while True:
+            work, then = self._waiting.get()
+            self._done.put(_outcome(work, then))
+            self._writer.send(b"\0")
+
+
+def _outcome(work: Work, then: Then) -> Callable[[], list[Any]]:
+    try:
+        result = work()
+    except Exception as error:  # noqa: BLE001 - the loop's thread raises it
+        failure = error
+
+        def fail() -> list[Any]:
+            raise failure
+
+        return fail
+    return lambda: then(result)

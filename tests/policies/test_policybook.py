@@ -1,0 +1,178 @@
+"""A policy from a person's request to the switches, its versions, and what a restart finds."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from select import select
+
+import pytest
+from support.switch import Site
+
+from policies.aside import Worker
+from policies.policybook import draft
+from policies.reference import TCP, Packet, judge
+from policies.rules import Verdict
+from runtime.errors import PolicyError
+from topology.inventory import parse
+
+INVENTORY = (
+    "segments: {web: , db: {default: deny}}\nvfns: {v1: {dpid: 1}, v2: {dpid: 2}}\n"
+    "links: [{a: v1, a_port: a, b: v2, b_port: b}]\nvms:\n"
+    "  web1: {segment: web, vfn: v1, port: w1, mac: '02:00:00:00:00:01', addresses: [10.0.0.1]}\n"
+    "  web2: {segment: web, vfn: v2, port: w2, mac: '02:00:00:00:00:02', addresses: [10.0.0.2]}\n"
+    "  db1: {segment: db, vfn: v2, port: d1, mac: '02:00:00:00:00:03', addresses: [10.0.0.3]}\n"
+)
+ALLOW = (
+    "rules: [{name: sql, action: allow, from: {vm: web1}, to: {segment: db}, service: {protocol: tcp, ports: 5432}}]"
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path):
+    made = Site(parse(INVENTORY), tmp_path / "dynseg.sqlite")
+    yield made
+    made.store.close()
+
+
+def may_connect(site: Site) -> bool:
+    a, b = (site.inventory.vms[name].addresses[0] for name in ("web1", "db1"))
+    packet = Packet("web1", "db1", a, b, TCP, 50000, 5432, 2)
+    return judge(site.inventory, site.engine.policies.policy, (), packet).verdict is Verdict.ALLOW
+
+
+def test_without_a_policy_there_is_none(site: Site) -> None:
+    """Version 0, and nothing to be confirmed."""
+    site.connect()
+    status, value = site.call("policy")
+    assert (status, value["version"], value["state"], value["rules"]) == (200, 0, "none", 0)
+    assert site.audit("policy_enforced") == []
+
+
+def test_a_policy_is_in_force_when_every_vfn_has_confirmed_it(site: Site) -> None:
+    """Laid down by somebody, on record at once, enforced only after the last read-back."""
+    site.connect("v1")
+    site.held = []
+    status, value = site.call("lay_down", text=ALLOW, actor="anna")
+    assert (status, value["version"], value["state"], value["rules"], value["actor"]) == (
+        200,
+        1,
+        "installing",
+        1,
+        "anna",
+    )
+    assert site.audit("policy") == [
+        {"version": 1, "digest": value["digest"], "rules": 1, "observed": 0, "lists": 0, "prefixes": 0}
+    ]
+    assert may_connect(site)
+    site.deliver_held()
+    site.pass_time(0.01)
+    _, value = site.call("policy")
+    assert (value["state"], value["vfns"], value["text"]) == ("enforced", {"v1": True, "v2": None}, ALLOW)
+    assert value["enforced_at"] >= value["created"]
+    told = site.audit("policy_enforced")
+    assert [(body["version"], body["vfns"]) for body in told] == [(1, ["v1"])]
+    assert told[0]["seconds"] >= 0
+    site.connect("v2")
+    _, value = site.call("policy")
+    assert value["vfns"] == {"v1": True, "v2": True}
+    assert len(site.audit("policy_enforced")) == 1
+
+
+def test_a_policy_that_is_refused_changes_nothing(site: Site) -> None:
+    """The error has place and remedy; the version before stays whole."""
+    site.connect()
+    site.call("lay_down", text=ALLOW)
+    status, value = site.call("lay_down", text=ALLOW.replace("web1", "web1x"))
+    assert status == 400
+    assert value == {
+        "error": "policy:1: rules.0.from.vm: rule sql: no VM 'web1x'",
+        "remedy": "did you mean `web1`? known: db1, web1, web2",
+    }
+    _, now = site.call("policy")
+    assert (now["version"], now["newest"], now["text"]) == (1, 1, ALLOW)
+    for params in ({}, {"text": "", "policy": {}}, {"text": "", "folder": "here"}, {"txt": ""}, {"text": 3}):
+        assert site.call("lay_down", **params)[0] == 400
+
+
+def test_the_same_policy_again_is_no_new_version(site: Site) -> None:
+    """Nothing is sent, nothing is written."""
+    site.connect()
+    site.call("lay_down", text=ALLOW)
+    site.sent.clear()
+    _, value = site.call("lay_down", text=ALLOW, actor="bert")
+    assert (value["version"], value["actor"], site.sent) == (1, "anna", [])
+    assert len(site.audit("policy")) == 1
+
+
+def test_json_is_taken_too(site: Site) -> None:
+    """The same keys; what is kept is a text."""
+    rules = [{"name": "sql", "action": "allow", "from": {"vm": "web1"}, "to": "any", "priority": 7, "service": None}]
+    assert site.call("lay_down", policy={"rules": rules})[0] == 400, "null is no service"
+    del rules[0]["service"]
+    status, _ = site.call("lay_down", policy={"rules": rules})
+    assert (status, site.engine.policies.policy.acls[0].rank) == (200, 7)
+    assert site.call("policy")[1]["text"].startswith('{\n "rules"')
+
+
+def test_every_version_can_be_read_again(site: Site) -> None:
+    """By its number; one that never was is 404."""
+    for text in (ALLOW, "rules: []", ALLOW):
+        site.call("lay_down", text=text)
+    assert [site.call("policy", version=n)[1]["text"] for n in (1, 2, 3)] == [ALLOW, "rules: []", ALLOW]
+    assert site.call("policy", version=4)[0] == 404
+
+
+def test_a_restart_finds_the_newest_policy_with_its_lists_as_they_were(site: Site, tmp_path: Path) -> None:
+    """Whatever has become of the list's file meanwhile."""
+    (tmp_path / "bad.txt").write_text("192.0.2.0/24\n")
+    text = "lists: {bad: {file: bad.txt}}\nrules: [{name: bad, action: deny, from: {list: bad}, to: any}]\n"
+    status, value = site.call("lay_down", text=text, folder=str(tmp_path))
+    assert (status, value["prefixes"]) == (200, 1)
+    before = site.engine.policies.policy
+    (tmp_path / "bad.txt").unlink()
+    site.restart()
+    assert site.engine.policies.policy == before
+    assert site.call("policy")[1]["version"] == 1
+    assert site.call("lay_down", text=text, folder=str(tmp_path))[0] == 400
+
+
+def test_a_restart_with_another_inventory_leaves_out_what_is_gone(site: Site) -> None:
+    """Rules about a VM that is no more match nothing; that is put on record, and the others hold."""
+    other = "\n- {name: no, action: deny, from: {vm: web2}, to: any}"
+    site.call("lay_down", text=ALLOW.replace("[", "\n- ").replace("]", "") + other)
+    site.inventory = parse(INVENTORY.replace("web2", "new2"))
+    site.restart()
+    _, value = site.call("policy")
+    assert (value["rules"], len(value["left_out"])) == (1, 1)
+    assert "no VM 'web2'" in site.audit("policy_reduced")[0]["rules"][0]
+    assert may_connect(site)
+
+
+def test_work_is_done_aside_in_order_and_its_errors_come_back() -> None:
+    """The loop goes on while the worker works, and hears of the result in its own thread."""
+    worker = Worker()
+    go = threading.Event()
+    threads: list[object] = []
+
+    def work() -> str:
+        assert go.wait(10)
+        threads.append(threading.current_thread())
+        return "done"
+
+    assert worker(work, lambda done: [done, threading.current_thread()]) == []
+    assert worker.finished() == []
+    go.set()
+    assert select([worker.fileno], [], [], 10)[0]
+    assert worker.finished() == ["done", threading.current_thread()]
+    assert threads != [threading.current_thread()]
+    worker(lambda: 1 / 0, lambda _: [])
+    assert select([worker.fileno], [], [], 10)[0]
+    with pytest.raises(ZeroDivisionError):
+        worker.finished()
+
+
+def test_a_draft_is_refused_without_a_book(tmp_path: Path) -> None:
+    """Checking needs no engine."""
+    with pytest.raises(PolicyError, match="no VM 'web9'"):
+        draft(ALLOW.replace("web1", "web9"), parse(INVENTORY), tmp_path)
