@@ -1,55 +1,45 @@
 """All VFNs: what each must hold, what each was last seen to hold, and the messages in between.
 
-Rules come in as firewall rules by id, the policy whole, events of VFNs as control tells them; what goes out are messages
-for control and news for the engine. No decision about a rule is made here.
+Rules come in as firewall rules by id, events of VFNs as control tells them; what goes out are messages for control and
+news for the engine. No decision about a rule is made here.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from policies.acl import Policy
-from policies.codec import InstalledEntry, SwitchCodec
-from policies.cuts import Cuts
-from policies.desired import Desired
-from policies.entries import TableEntry
-from policies.meanings import Meanings
-from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
-from policies.reconcile import step
-from policies.rules import FirewallRule
-from policies.vfnstate import (
-    Ahead,
+from policies.codec import SwitchCodec
+from policies.entries import Field, SetField, TableEntry
+from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
+from policies.pipeline.tables import SOURCE_VM, Table
+from policies.reconcile import (
     Applied,
     Apply,
     Command,
-    Count,
-    Counted,
     Down,
-    DropMeters,
     Event,
-    Goal,
     Installed,
     Phase,
     Read,
-    Synced,
     Timer,
-    Touched,
-    Unwatched,
     Up,
     VfnState,
     Wanted,
+    step,
 )
+from policies.rules import FirewallRule, Verdict
 from runtime.channel import Message
-from runtime.settings import OpenFlowSettings
 from topology.model import Inventory
 
-_ASIDE_REQUESTS = 1 << 32
-"""Requests from here on are sends past the cycle; a VFN's cycle counts from 1."""
-_MAX_ASIDE = 10_000
+_LIMIT_REQUEST = 1 << 32
+"""The request that limits a VFN's copies."""
+_URGENT_REQUESTS = _LIMIT_REQUEST + 1
+"""Requests from here on are urgent sends; a VFN's cycle counts from 1."""
+_MAX_URGENT = 10_000
 
 
 @dataclass(frozen=True)
@@ -62,10 +52,9 @@ class UrgentDone:
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A VFN refuses what is no entry, and goes on without."""
+class Unlimited:
+    """A VFN refuses the meter that limits its copies."""
 
-    reason: str
     errors: Sequence[Mapping[str, Any]]
 
 
@@ -74,18 +63,7 @@ class News:
     """Something that the engine has to put on record or act upon."""
 
     vfn: str
-    what: Command | UrgentDone | Refusal
-
-
-@dataclass(frozen=True)
-class Aside:
-    """A send past the cycle that waits for its barrier."""
-
-    vfn: str
-    rule: str | None
-    """The rule that it is for; None: no rule."""
-    refused: str
-    """What to say when the switch refuses it."""
+    what: Command | UrgentDone | Unlimited
 
 
 @dataclass
@@ -95,7 +73,7 @@ class Outcome:
     control: list[Message] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     renamed: set[str] = field(default_factory=set)
-    """VFNs whose cookies now mean something else to the analyzer."""
+    """VFNs whose cookies now mean something else."""
 
     def add(self, other: Outcome) -> None:
         """Take in what follows from another event."""
@@ -104,52 +82,32 @@ class Outcome:
         self.renamed |= other.renamed
 
 
-@dataclass(frozen=True)
-class Work:
-    """A VFN to compile, and the network as it was when the work was given out."""
-
-    vfn: str
-    network: Network
-
-
 class Enforcer:
     """The VFNs of an inventory. Times are seconds of a clock that never goes back."""
 
-    def __init__(self, inventory: Inventory, codec: SwitchCodec, settings: OpenFlowSettings) -> None:
+    def __init__(self, inventory: Inventory, codec: SwitchCodec, interval: float, copies_per_second: int) -> None:
         self._inventory = inventory
         self._codec = codec
-        self._settings = settings
-        self._network = Network(inventory)
-        self._compiler = Compiler(codec.cookies)
-        self._rules_of: dict[str, frozenset[str]] = dict.fromkeys(inventory.vfns, frozenset())
-        self._behind: dict[str, None] = {}
-        self._meanings = Meanings(inventory)
-        self._cuts = Cuts(inventory)
-        self._aside: dict[int, Aside] = {}
-        self._requests = itertools.count(_ASIDE_REQUESTS)
-        self.states = {
-            name: VfnState(settings.reconcile_seconds, settings.audit_seconds) for name in inventory.vfns
-        }
+        self._copies_per_second = copies_per_second
+        self._ports: dict[str, Mapping[str, int]] = {}
+        self._policy = Policy()
+        self._rules: Mapping[str, tuple[FirewallRule, ...]] = {}
+        self._behind: set[str] = set()
+        self._urgent: dict[int, tuple[str, str]] = {}
+        self._urgent_requests = itertools.count(_URGENT_REQUESTS)
+        self.states = {name: VfnState(interval) for name in inventory.vfns}
 
     def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
-        """The rules that belong into the switches, by id. VFNs for which they changed follow by `next_work`."""
-        before = self._network.rules
-        changed = [rule for rule in before.keys() | rules.keys() if before.get(rule) is not rules.get(rule)]
-        self._network = replace(self._network, rules=dict(rules))
-        touched: dict[str, set[str]] = defaultdict(set)
-        for rule in changed:
-            for firewall in (*before.get(rule, ()), *rules.get(rule, ())):
-                touched[firewall.vfn].add(rule)
-        for vfn, some in touched.items():
-            here = {rule for rule in some if any(one.vfn == vfn for one in rules.get(rule, ()))}
-            self._rules_of[vfn] = self._rules_of[vfn] - some | here
-            self._behind[vfn] = None
+        """The rules that belong into the switches, by id. VFNs for which they changed follow in `catch_up`."""
+        changed = {*rules.items()} ^ {*self._rules.items()}
+        self._rules = dict(rules)
+        self._behind |= {firewall.vfn for _, group in changed for firewall in group}
 
     def set_policy(self, policy: Policy) -> None:
-        """What people have laid down. The VFNs follow by `next_work`."""
-        if policy is not self._network.policy:
-            self._network = replace(self._network, policy=policy)
-            self._behind |= dict.fromkeys(self.states)
+        """What people have laid down. The VFNs follow in `catch_up`."""
+        if policy is not self._policy:
+            self._policy = policy
+            self._behind |= self.states.keys()
 
     def follows(self, vfn: str) -> bool:
         """Is it connected, and was it read back with what the present policy and rules ask of it?"""
@@ -157,35 +115,151 @@ class Enforcer:
 
     @property
     def behind(self) -> bool:
-        """Is there a VFN to compile?"""
+        """Is there something for `catch_up` to do?"""
         return bool(self._behind)
 
-    def next_work(self) -> Work | None:
-        """A VFN to compile, which may take long: to be done in the order given out, by `compile`, then `want`.
+    def catch_up(self, now: float) -> Outcome:
+        """Compile the VFNs whose rules have changed. Put off until here, so that urgent sends do not wait for it."""
+        outcome = Outcome()
+        for vfn in sorted(self._behind):
+            outcome.add(self._want(vfn, now))
+        return outcome
 
-        Until then nothing of the VFN is judged by what it must hold no more.
+    def send_urgent(self, rule: str) -> Outcome:
+        """Send the drops of a rule to its VFNs at once, ahead of their cycles."""
+        outcome = Outcome()
+        group = self._rules[rule]
+        for vfn in dict.fromkeys(firewall.vfn for firewall in group):
+            if self.states[vfn].phase is Phase.AWAY:
+                continue
+            entries = compile_urgent(self._inventory, vfn, self._ports[vfn], group)
+            if entries:
+                request = next(self._urgent_requests)
+                self._urgent[request] = (vfn, rule)
+                data = {"dpid": self._dpid(vfn), "request": request, "urgent": True}
+                outcome.control.append(Message("apply", data, b"".join(map(self._codec.add, entries))))
+        while len(self._urgent) > _MAX_URGENT:
+            del self._urgent[next(iter(self._urgent))]
+        return outcome
+
+    def up(self, vfn: str, ports: Mapping[str, int], now: float) -> Outcome:
+        """A VFN has connected."""
+        outcome = self._step(vfn, Up(), now)
+        self._ports[vfn] = dict(ports)
+        # The limit goes ahead of any entry that copies. It is no entry: setting it again changes nothing in force.
+        data = {"dpid": self._dpid(vfn), "request": _LIMIT_REQUEST, "urgent": True}
+        outcome.control.append(Message("apply", data, self._codec.limit_copies(self._copies_per_second)))
+        outcome.add(self._want(vfn, now))
+        return outcome
+
+    def ports(self, vfn: str, ports: Mapping[str, int], now: float) -> Outcome:
+        """A VFN's ports are these now."""
+        self._ports[vfn] = dict(ports)
+        return self._want(vfn, now)
+
+    def down(self, vfn: str, now: float) -> Outcome:
+        """A VFN is gone."""
+        self._urgent = {request: place for request, place in self._urgent.items() if place[0] != vfn}
+        return self._step(vfn, Down(), now)
+
+    def all_down(self, now: float) -> Outcome:
+        """Control is gone, and all VFNs with it."""
+        outcome = Outcome()
+        for vfn in self.states:
+            outcome.add(self.down(vfn, now))
+        return outcome
+
+    def installed(self, vfn: str, request: int, body: bytes, last: bool, now: float) -> Outcome:
+        """A part of a reading.
+
+        Raises:
+            runtime.errors.TransientError: the body is not flow statistics.
         """
-        while self._behind:
-            vfn = next(iter(self._behind))
-            if self.states[vfn].phase is not Phase.AWAY:
-                return Work(vfn, self._network)
-            del self._behind[vfn]
-        return None
+        return self._step(vfn, Installed(request, self._codec.decode(body), last), now)
 
-    def compile(self, work: Work) -> Desired:
-        """What the VFN must hold. Touches nothing but the compiler, so it may run in a thread, one at a time."""
-        return self._compiler.compile(work.network, work.vfn)
+    def applied(
+        self, vfn: str, request: int, seconds: float, errors: Sequence[Mapping[str, Any]], now: float
+    ) -> Outcome:
+        """A barrier has come back."""
+        if request == _LIMIT_REQUEST:
+            return Outcome(news=[News(vfn, Unlimited(errors))] if errors else [])
+        if request < _URGENT_REQUESTS:
+            return self._step(vfn, Applied(request, seconds, errors), now)
+        place = self._urgent.pop(request, None)
+        return Outcome() if place is None else Outcome(news=[News(place[0], UrgentDone(place[1], seconds, errors))])
 
-    def want(self, work: Work, entries: Desired, now: float) -> Outcome:
-        """Give a VFN's machine what it must hold."""
-        vfn = work.vfn
-        if work.network is self._network:
-            self._behind.pop(vfn, None)
+    def timer(self, now: float) -> Outcome:
+        """Time has passed."""
+        outcome = Outcome()
+        for vfn in self.states:
+            outcome.add(self._step(vfn, Timer(), now))
+        return outcome
+
+    def next_time(self) -> float | None:
+        """When `timer` will next have something to do."""
+        return min((state.due for state in self.states.values() if state.due is not None), default=None)
+
+    def missing_ports(self, vfn: str) -> tuple[str, ...]:
+        """Interface names of the inventory that a connected VFN does not have."""
+        return missing_ports(self._inventory, vfn, self._ports.get(vfn, {}))
+
+    def suspects(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """Ids of the rules whose entries a switch refused, as far as its errors tell."""
+        cookies = {self._codec.failed_cookie(bytes.fromhex(error["data"])) for error in errors}
+        desired = self.states[vfn].desired
+        entries = [desired[cookie] for cookie in cookies if cookie is not None and cookie in desired]
+        return frozenset(rule for entry in entries for rule in entry.rules)
+
+    def cookies(self, vfn: str) -> Message:
+        """What the counted entries of a VFN stand for, for the analyzer."""
+        entries = {
+            str(cookie): self._meaning(entry)
+            for cookie, entry in self.states[vfn].desired.items()
+            if entry.table in (Table.SOURCE, Table.ENFORCEMENT)
+        }
+        return Message("cookies", {"dpid": self._dpid(vfn), "entries": entries})
+
+    def _meaning(self, entry: TableEntry) -> dict[str, Any]:
+        parts: tuple[Field | Any, ...] = (*entry.match, *entry.steps)
+        numbers = [p.value for p in parts if isinstance(p, (Field, SetField)) and p.name == SOURCE_VM]
+        vm = self._inventory.vm_by_number[numbers[0]].name if numbers else None
+        verdict = Verdict.DROP if entry.goto is None and not entry.steps else Verdict.ALLOW
+        return {"table": entry.table, "vm": vm, "verdict": verdict, "rules": list(entry.rules)}
+
+    def _want(self, vfn: str, now: float) -> Outcome:
+        """Compile a VFN that is connected and give its machine what it must hold."""
+        self._behind.discard(vfn)
         if self.states[vfn].phase is Phase.AWAY:
             return Outcome()
-        before = self.states[vfn].goal.entries
-        goal = Goal(entries, self._rules_of[vfn], work.network.policy.version, self._meters(vfn))
-        outcome = self._step(vfn, Wanted(goal), now)
-        if self._meanings.follow(vfn, entries, before):
+        own = {rule: group for rule, group in self._rules.items() if any(one.vfn == vfn for one in group)}
+        firewall = [one for group in own.values() for one in group]
+        entries = compile_vfn(self._inventory, vfn, self._ports[vfn], firewall, self._policy)
+        desired = {self._codec.cookie(entry): entry for entry in entries}
+        before = self.states[vfn].desired
+        outcome = self._step(vfn, Wanted(desired, frozenset(own)), now)
+        if desired != before:
             outcome.renamed.add(vfn)
         return outcome
+
+    def _step(self, vfn: str, event: Event, now: float) -> Outcome:
+        self.states[vfn], commands = step(self.states[vfn], event, now, self._codec.differences)
+        outcome = Outcome()
+        for command in commands:
+            if isinstance(command, Read):
+                data = {"dpid": self._dpid(vfn), "request": command.request}
+                outcome.control.append(Message("read", data, self._codec.read()))
+            elif isinstance(command, Apply):
+                outcome.control.append(self._bundle(vfn, command))
+                outcome.news.append(News(vfn, command))
+            else:
+                outcome.news.append(News(vfn, command))
+        return outcome
+
+    def _bundle(self, vfn: str, apply: Apply) -> Message:
+        # Deletes go first, to make room in a table that is nearly full.
+        messages = [*map(self._codec.delete, apply.delete), *map(self._codec.add, apply.add)]
+        data = {"dpid": self._dpid(vfn), "request": apply.request, "urgent": False}
+        return Message("apply", data, self._codec.bundle(messages, apply.request))
+
+    def _dpid(self, vfn: str) -> int:
+        return self._inventory.vfns[vfn].dpid
