@@ -327,6 +327,7 @@ class Engine:
                 "id": rule.id,
                 "action": rule.action,
                 "source_vm": rule.source_vm,
+                "scope": rule.scope,
                 "source_ip": None if rule.source_ip is None else str(rule.source_ip),
             }
             for rule in self.book.live()
