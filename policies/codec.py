@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,6 +32,9 @@ class SwitchCodec(Protocol):
     def cookie(self, entry: TableEntry) -> int:
         """Owner tag and content digest of an entry."""
 
+    def cookies(self, entries: Iterable[TableEntry]) -> list[int]:
+        """Cookies of many entries, in their order."""
+
     def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
         """(table, priority, cookie, match bytes as the switch gives them back)."""
 
@@ -46,6 +49,22 @@ class SwitchCodec(Protocol):
 
     def limit_copies(self, packets_per_second: int) -> bytes:
         """Messages that let so many copies of packets to the controller, whether or not there was a limit before."""
+
+    def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
+        """Messages that let so many packets per second through each meter; `there`: those that exist already."""
+
+    def drop_meters(self, meters: Collection[int]) -> bytes:
+        """Messages that take meters out, and whatever entries still name them."""
+
+    def read_meters(self) -> bytes:
+        """Request for the configuration of all meters."""
+
+    def decode_meters(self, raw: bytes) -> dict[int, int]:
+        """Packets per second by meter out of a raw body; 0: not a meter of our kind.
+
+        Raises:
+            runtime.errors.TransientError: the bytes are not meter configurations.
+        """
 
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from struct import Struct
 from threading import Lock
@@ -16,8 +16,6 @@ from ryu_apps.wire.oxm import canonical, encode_match
 _XIDS = 1 << 32
 _CONTENT = Struct("!BHH")
 """table, priority, length of the match"""
-_BURST_SECONDS = 0.1
-"""So much of a second's copies may come at once: more would hold up control."""
 _Key = tuple[int, int, bytes]
 
 
@@ -35,6 +33,14 @@ class WireCodec:
             PolicyError: the entry has no OpenFlow form.
         """
         return _cookie(_key(entry), encode_instructions(entry))
+
+    def cookies(self, entries: Iterable[TableEntry]) -> list[int]:
+        """Cookies of many entries, in their order.
+
+        Raises:
+            PolicyError: an entry has no OpenFlow form.
+        """
+        return [self.cookie(entry) for entry in entries]
 
     def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
         """(table, priority, cookie, match in the order of `InstalledEntry.match`)."""
@@ -55,9 +61,33 @@ class WireCodec:
 
     def limit_copies(self, packets_per_second: int) -> bytes:
         """METER_MODs of the controller meter: DELETE of whatever is there, which may be nothing, and ADD."""
-        burst = max(1, int(packets_per_second * _BURST_SECONDS))
         first = self._take_xids(2)
-        return meter.delete(first) + meter.add(packets_per_second, burst, first + 1)
+        copies = meter.CONTROLLER_METER
+        return meter.delete(copies, first) + meter.add(copies, packets_per_second, first + 1)
+
+    def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
+        """METER_MODs that let so many packets per second through each meter; `there`: those that exist already."""
+        messages = []
+        for xid, (number, rate) in enumerate(meters.items(), self._take_xids(len(meters))):
+            messages.append((meter.modify if number in there else meter.add)(number, rate, xid))
+        return b"".join(messages)
+
+    def drop_meters(self, meters: Collection[int]) -> bytes:
+        """METER_MODs that take meters out, and whatever entries still name them."""
+        first = self._take_xids(len(meters))
+        return b"".join(meter.delete(number, xid) for xid, number in enumerate(meters, first))
+
+    def read_meters(self) -> bytes:
+        """Request for the configuration of all meters."""
+        return meter.config_request(self._take_xids(1))
+
+    def decode_meters(self, raw: bytes) -> dict[int, int]:
+        """Packets per second by meter, 0 for one that is not of our kind, out of a raw body.
+
+        Raises:
+            TransientError: the bytes are not meter configurations.
+        """
+        return meter.decode_configs(raw)
 
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""

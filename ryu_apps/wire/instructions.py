@@ -5,18 +5,20 @@ from __future__ import annotations
 import struct
 
 from policies.entries import Copy, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
-from runtime.errors import PolicyError
+from ryu_apps.wire.nicira import encode_copy, encode_resubmit, encode_track
 from ryu_apps.wire.oxm import encode_set
 
 _OUTPUT = struct.Struct("!HHIH6x")
 _ACTION = struct.Struct("!HH")
 _APPLY = struct.Struct("!HH4x")
 _GOTO = struct.Struct("!HHB3x")
+_METER = struct.Struct("!HHI")
 
 _ACTION_OUTPUT = 0
 _ACTION_SET_FIELD = 25
 _INSTRUCTION_GOTO = 1
 _INSTRUCTION_APPLY = 4
+_INSTRUCTION_METER = 6
 _PORT_CONTROLLER = 0xFFFFFFFD
 _NO_LIMIT = 0xFFE5
 """OFPCML_MAX: what Ryu writes into an output that is not to the controller, where it means nothing."""
@@ -37,13 +39,22 @@ def encode_step(step: Step) -> bytes:
             oxm = encode_set(step)
             length = (_ACTION.size + len(oxm) + 7) // 8 * 8
             return (_ACTION.pack(_ACTION_SET_FIELD, length) + oxm).ljust(length, b"\0")
-        case Copy() | Track() | Resubmit():
-            raise PolicyError("no OpenFlow form yet", key=type(step).__name__)
+        case Copy():
+            return encode_copy(step)
+        case Track():
+            return encode_track(step)
+        case Resubmit():
+            return encode_resubmit(step)
 
 
 def encode_instructions(entry: TableEntry) -> bytes:
-    """apply-actions and goto-table of an entry; nothing at all for a drop."""
+    """meter, apply-actions and goto-table of an entry; nothing at all for a drop.
+
+    Raises:
+        PolicyError: an action has no OpenFlow form.
+    """
+    meter = b"" if entry.meter is None else _METER.pack(_INSTRUCTION_METER, _METER.size, entry.meter)
     actions = b"".join(map(encode_step, entry.steps))
     apply = _APPLY.pack(_INSTRUCTION_APPLY, _APPLY.size + len(actions)) + actions if actions else b""
     goto = b"" if entry.goto is None else _GOTO.pack(_INSTRUCTION_GOTO, _GOTO.size, entry.goto)
-    return apply + goto
+    return meter + apply + goto

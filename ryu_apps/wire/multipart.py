@@ -19,6 +19,11 @@ FLOW, TABLE, METER_CONFIG, EXPERIMENTER = 1, 3, 10, 0xFFFF
 """Kinds of statistics; flow monitors speak as experimenter."""
 
 
+def head(kind: int) -> bytes:
+    """What stands ahead of the body of a request."""
+    return _HEAD.pack(kind, 0)
+
+
 @dataclass(frozen=True)
 class Part:
     """A multipart reply, or one part of it."""

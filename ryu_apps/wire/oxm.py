@@ -1,4 +1,4 @@
-"""OXM match fields of OpenFlow 1.3 (specification 7.2.3.7) and the Nicira registers (nicira-ext.h, NXM_NX_REG).
+"""OXM match fields of OpenFlow 1.3 (specification 7.2.3.7) and Nicira's (meta-flow.h): registers, connection tracking.
 
 Messages carry the fields in the order of Ryu's serializer. Open vSwitch gives them back in an order of its own, so
 matches are compared in a third, `canonical`, which no switch decides.
@@ -39,6 +39,8 @@ class OxmField:
     """Width of the value."""
     maskable: bool = False
     experimenter: int | None = None
+    always_masked: bool = False
+    """Does the switch give it back with a mask even when the match is exact?"""
 
     @cached_property
     def full(self) -> int:
@@ -108,6 +110,9 @@ FIELDS: dict[str, OxmField] = {
         _basic("nd_tll", 33, 6, maskable=True),
         OxmField("tcp_flags", EXPERIMENTER, 42, 2, 12, True, ONF),
         *(OxmField(f"reg{number}", NXM_1, number, 4, 32, True) for number in range(16)),
+        OxmField("ct_state", NXM_1, 105, 4, 8, True, always_masked=True),
+        OxmField("ct_zone", NXM_1, 106, 2, 16),
+        OxmField("ct_mark", NXM_1, 107, 4, 32, True),
     )
 }
 """Every field an entry may match or set, by the engine's name."""
@@ -138,11 +143,12 @@ def encode_set(step: SetField) -> bytes:
 
 
 def _encode_field(oxm: OxmField, field: Field) -> bytes:
-    if field.mask is None or field.mask == oxm.full:
+    mask = oxm.full if field.mask is None else field.mask
+    if mask == oxm.full and not oxm.always_masked:
         return oxm.exact_header + _value(oxm, field.value)
     if not oxm.maskable:
         raise PolicyError("cannot be masked", key=field.name)
-    return oxm.masked_header + _value(oxm, field.value & field.mask) + _value(oxm, field.mask)
+    return oxm.masked_header + _value(oxm, field.value & mask) + _value(oxm, mask)
 
 
 def encode_match(match: Iterable[Field]) -> bytes:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from policies.entries import Field, Output, SetField, Step, TableEntry, ToController
+from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
 from ryu_apps.wire.oxm import FIELDS
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
 _IP = ("ip_dscp", "ip_ecn")
 _V4 = ("ipv4_src", "ipv4_dst", *_IP)
 _V6 = ("ipv6_src", "ipv6_dst", "ipv6_flabel", *_IP)
-_REGISTERS = tuple(f"reg{number}" for number in range(8))
+_REGISTERS = tuple(f"reg{number}" for number in range(16))
 
-ALWAYS = ("in_port", "metadata", "eth_dst", "eth_src", *_REGISTERS)
+ALWAYS = ("in_port", "metadata", "eth_dst", "eth_src", *_REGISTERS, "ct_state", "ct_zone", "ct_mark")
 """Fields without prerequisites."""
 
 FAMILIES: tuple[tuple[dict[str, int], tuple[str, ...]], ...] = (
@@ -68,18 +68,32 @@ def steps() -> st.SearchStrategy[Step]:
         lambda name: st.builds(SetField, st.just(name), st.integers(0, FIELDS[name].full))
     )
     ports = st.one_of(st.integers(1, 0xFE00), st.sampled_from((0xFFFFFFF8, 0xFFFFFFFA, 0xFFFFFFFB, 0xFFFFFFFE)))
-    return st.one_of(set_fields, st.builds(Output, ports), st.builds(ToController, st.integers(0, 0xFFFF)))
+    registers = st.sampled_from(_REGISTERS)
+    copies = st.builds(Copy, registers, registers)
+    tables = st.integers(0, 253)
+    tracks = st.builds(Track, registers, st.just(False), st.none() | tables)
+    commits = st.builds(Track, registers, st.just(True), st.none() | tables, st.none() | registers)
+    outputs = st.builds(Output, ports) | st.builds(ToController, st.integers(0, 0xFFFF))
+    return st.one_of(set_fields, outputs, copies, tracks, commits, st.builds(Resubmit, tables))
+
+
+METERS = (1, 2)
+"""Numbers that an entry may name; a switch must have them."""
 
 
 @st.composite
 def entries(draw: st.DrawFn) -> TableEntry:
-    """A whole entry; its goto leads on, as OpenFlow demands."""
+    """A whole entry; its goto leads on, as OpenFlow demands, and only IP is tracked, as Open vSwitch demands."""
     table = draw(st.integers(0, 253))
+    match = draw(matches())
+    tracked = any(field.name == "eth_type" and field.value in (IPV4, IPV6) for field in match)
+    actions = draw(st.lists(steps(), max_size=4))
     return TableEntry(
         table,
         draw(st.integers(0, 0xFFFF)),
-        draw(matches()),
-        tuple(draw(st.lists(steps(), max_size=4))),
+        match,
+        tuple(step for step in actions if tracked or not isinstance(step, Track)),
         draw(st.none() | st.integers(table + 1, 253)) if table < 253 else None,
         tuple(draw(st.lists(st.text("0123456789abcdef", min_size=12, max_size=12), max_size=2))),
+        draw(st.none() | st.sampled_from(METERS)),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ryu.ofproto import ofproto_v1_3, ofproto_v1_3_parser
+from ryu.ofproto import nicira_ext, ofproto_v1_3, ofproto_v1_3_parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
-from policies.entries import Field, Output, SetField, Step, TableEntry, ToController
+from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
 from ryu_apps.wire.oxm import FIELDS
 
 OFPROTO = ofproto_v1_3
@@ -34,10 +34,12 @@ def ryu_match(match: tuple[Field, ...]) -> Any:
     arguments: dict[str, Any] = {}
     for field in match:
         value = ryu_value(field.name, field.value)
-        if field.mask is None or field.mask == FIELDS[field.name].full:
+        oxm = FIELDS[field.name]
+        mask = oxm.full if field.mask is None else field.mask
+        if mask == oxm.full and not oxm.always_masked:
             arguments[ryu_name(field.name)] = value
-        elif field.mask:
-            arguments[ryu_name(field.name)] = (value, ryu_value(field.name, field.mask))
+        elif mask:
+            arguments[ryu_name(field.name)] = (value, ryu_value(field.name, mask))
     return PARSER.OFPMatch(**arguments)
 
 
@@ -50,13 +52,22 @@ def ryu_action(step: Step) -> Any:
             return PARSER.OFPActionOutput(OFPROTO.OFPP_CONTROLLER, max_len)
         case SetField(name, value):
             return PARSER.OFPActionSetField(**{ryu_name(name): ryu_value(name, value)})
+        case Copy(source, destination):
+            return PARSER.NXActionRegMove(ryu_name(source), ryu_name(destination), FIELDS[source].bits)
+        case Track(zone, commit, goto, mark):
+            bits = nicira_ext.ofs_nbits(0, 15)
+            moves = [] if mark is None else [PARSER.NXActionRegMove(mark, "ct_mark", 32)]
+            return PARSER.NXActionCT(int(commit), zone, bits, 0xFF if goto is None else goto, 0, moves)
+        case Resubmit(table):
+            return PARSER.NXActionResubmitTable(table_id=table)
 
 
 def ryu_instructions(entry: TableEntry) -> list[Any]:
     """The instructions of an entry."""
+    meter = [] if entry.meter is None else [PARSER.OFPInstructionMeter(entry.meter)]
     apply = PARSER.OFPInstructionActions(OFPROTO.OFPIT_APPLY_ACTIONS, [ryu_action(step) for step in entry.steps])
     goto = [] if entry.goto is None else [PARSER.OFPInstructionGotoTable(entry.goto)]
-    return ([apply] if entry.steps else []) + goto
+    return meter + ([apply] if entry.steps else []) + goto
 
 
 def ryu_flow_mod(entry: TableEntry, cookie: int) -> Any:

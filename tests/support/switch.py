@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,9 @@ class PlainCodec:
         content = repr((entry.table, entry.priority, entry.match, entry.steps, entry.goto)).encode()
         return OWNER << OWNER_SHIFT | int.from_bytes(hashlib.blake2b(content, digest_size=6).digest(), "big")
 
+    def cookies(self, entries: Iterable[TableEntry]) -> list[int]:
+        return [self.cookie(entry) for entry in entries]
+
     def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
         return entry.table, entry.priority, self.cookie(entry), repr(entry.match).encode()
 
@@ -48,6 +51,19 @@ class PlainCodec:
 
     def limit_copies(self, packets_per_second: int) -> bytes:
         return pickle.dumps(("limit", packets_per_second))
+
+    def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
+        return b"".join(pickle.dumps(("meter", number, rate, number in there)) for number, rate in meters.items())
+
+    def drop_meters(self, meters: Collection[int]) -> bytes:
+        return b"".join(pickle.dumps(("drop meter", number)) for number in meters)
+
+    def read_meters(self) -> bytes:
+        return pickle.dumps(("read meters",))
+
+    def decode_meters(self, raw: bytes) -> dict[int, int]:
+        meters: dict[int, int] = pickle.loads(raw)
+        return meters
 
     def failed_cookie(self, data: bytes) -> int | None:
         return int.from_bytes(data, "big") if data else None

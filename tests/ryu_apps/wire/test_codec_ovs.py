@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from support.entries import FAMILIES, SETTABLE, entries, fields
+from support.entries import ALWAYS, FAMILIES, METERS, entries, fields
 from support.openflow import DEADLINE, Switch, bridge, ovs_vsctl
 
 from policies.entries import Field, Output, TableEntry
@@ -34,8 +34,9 @@ ON_SWITCH = settings(
 
 @pytest.fixture(scope="module")
 def tw0() -> Iterator[Switch]:
-    """A bridge with two internal ports."""
+    """A bridge with two internal ports, and the meters that entries name."""
     with bridge("tw0", ["tw0p1", "tw0p2"]) as switch:
+        assert switch.send(CODEC.set_meters(dict.fromkeys(METERS, 1000))).errors == ()
         yield switch
 
 
@@ -79,7 +80,7 @@ def test_every_field_reads_back(switch: Switch, data: st.DataObject) -> None:
     content: list[TableEntry] = []
     for fixed, optional in FAMILIES:
         needs = [Field(name, value) for name, value in fixed.items()]
-        for name in (*optional, "in_port", *SETTABLE):
+        for name in (*optional, *ALWAYS):
             match = sorted([*needs, data.draw(fields(name))], key=lambda field: field.name)
             content.append(TableEntry(6, len(content) + 1, tuple(match), goto=7))
     assert {field.name for entry in content for field in entry.match} == set(FIELDS)

@@ -13,8 +13,8 @@ from support.entries import entries, steps
 from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mod, ryu_instructions, ryu_match, wire
 
 from policies.codec import InstalledEntry
-from policies.entries import Field, Step, TableEntry
-from runtime.errors import TransientError
+from policies.entries import Copy, Field, Step, TableEntry, Track
+from runtime.errors import PolicyError, TransientError
 from ryu_apps.wire import bundle, flowmod
 from ryu_apps.wire.instructions import encode_instructions, encode_step
 from ryu_apps.wire.oxm import encode_match
@@ -30,9 +30,26 @@ def test_action_equals_ryu(step: Step) -> None:
     assert encode_step(step) == part(ryu_action(step))
 
 
+@pytest.mark.parametrize(
+    ("step", "key"),
+    [
+        (Copy("eth_src", "eth_dst"), "eth_src"),
+        (Copy("reg0", "ct_zone"), "reg0"),
+        (Copy("reg0", "reg16"), "reg16"),
+        (Track("ct_mark"), "ct_mark"),
+        (Track("reg2", mark="reg7"), "reg7"),
+    ],
+)
+def test_impossible_action_is_refused(step: Step, key: str) -> None:
+    """An action without an OpenFlow form, or that would come back in another, raises an error that names its field."""
+    with pytest.raises(PolicyError) as caught:
+        encode_step(step)
+    assert caught.value.key == key
+
+
 @given(entries())
 def test_instructions_equal_ryu(entry: TableEntry) -> None:
-    """apply-actions and goto-table are the same bytes as Ryu's, and a drop is none."""
+    """meter, apply-actions and goto-table are the same bytes as Ryu's, and a drop is none."""
     assert encode_instructions(entry) == b"".join(part(instruction) for instruction in ryu_instructions(entry))
 
 

@@ -1,0 +1,69 @@
+"""Nicira's actions (nicira-ext.h, ofp-actions.c of Open vSwitch): copies, connection tracking, resubmits."""
+
+from __future__ import annotations
+
+import struct
+
+from policies.entries import Copy, Resubmit, Track
+from runtime.errors import PolicyError
+from ryu_apps.wire.oxm import NXM_1, lookup
+
+_ACTION_EXPERIMENTER = 0xFFFF
+_NICIRA = 0x00002320
+_REG_MOVE, _RESUBMIT_TABLE, _CT = 6, 14, 35
+_HEADER = struct.Struct("!HHIH")
+"""type, length, experimenter, subtype"""
+_MOVE = struct.Struct("!HHH")
+"""bits, first bit of the source, first bit of the destination; the headers of both follow"""
+_RESUBMIT = struct.Struct("!HB3x")
+"""in port, table"""
+_CONNTRACK = struct.Struct("!H4sHB3xH")
+"""flags, header of the zone's field, its bits, table, ALG; nested actions follow"""
+
+_SAME_PORT = 0xFFF8
+"""OFPP_IN_PORT in the 16 bits of OpenFlow 1.0."""
+_COMMIT = 1
+_NO_TABLE = 0xFF
+_ZONE_BITS = 15
+"""Bits 0 to 15: ofs << 6 | bits - 1."""
+_MARK = "ct_mark"
+
+
+def encode_copy(step: Copy) -> bytes:
+    """NXAST_REG_MOVE of a whole register, or of one to a connection's mark.
+
+    Raises:
+        PolicyError: other fields (which Open vSwitch gives back under their names of OpenFlow 1.0), or other widths.
+    """
+    source, destination = lookup(step.source), lookup(step.destination)
+    for field in (source, destination):
+        if field.oxm_class != NXM_1:
+            raise PolicyError("only registers are copied", key=field.name)
+    if source.bits != destination.bits:
+        raise PolicyError(f"{source.bits} bits do not fit {destination.bits} of {step.destination}", key=step.source)
+    return _action(_REG_MOVE, _MOVE.pack(source.bits, 0, 0) + source.exact_header + destination.exact_header)
+
+
+def encode_track(step: Track) -> bytes:
+    """NXAST_CT.
+
+    Raises:
+        PolicyError: the zone is in no register, or a mark is to be kept without the connection.
+    """
+    if not step.zone.startswith("reg"):
+        raise PolicyError("a zone comes from a register", key=step.zone)
+    if step.mark is not None and not step.commit:
+        raise PolicyError("only a connection that is kept has a mark", key=step.mark)
+    table = _NO_TABLE if step.goto is None else step.goto
+    head = _CONNTRACK.pack(_COMMIT if step.commit else 0, lookup(step.zone).exact_header, _ZONE_BITS, table, 0)
+    return _action(_CT, head + (b"" if step.mark is None else encode_copy(Copy(step.mark, _MARK))))
+
+
+def encode_resubmit(step: Resubmit) -> bytes:
+    """NXAST_RESUBMIT_TABLE, the packet's port as it is."""
+    return _action(_RESUBMIT_TABLE, _RESUBMIT.pack(_SAME_PORT, step.table))
+
+
+def _action(subtype: int, body: bytes) -> bytes:
+    length = (_HEADER.size + len(body) + 7) // 8 * 8
+    return (_HEADER.pack(_ACTION_EXPERIMENTER, length, _NICIRA, subtype) + body).ljust(length, b"\0")
