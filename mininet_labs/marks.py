@@ -68,9 +68,10 @@ def _with(mark: str) -> list[str]:
 
 def _remove(bridges: Sequence[str]) -> None:
     """Delete bridges together with the interfaces that are plugged into them."""
-    ports = [port for bridge in bridges for port in run("ovs-vsctl", "list-ports", bridge).split()]
-    if bridges:
-        run("ovs-vsctl", *(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
+    if not bridges:
+        return
+    ports = run("ovs-vsctl", *(word for bridge in bridges for word in ("--", "list-ports", bridge))).split()
+    run("ovs-vsctl", *(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
     for port in ports:
         if Path(f"/sys/class/net/{port}").exists():
             # The other end's deletion may take this one along in between: gone is what is wanted.

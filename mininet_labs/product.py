@@ -53,7 +53,7 @@ class Product:
             "analyzer": {"learn_seconds": learn_seconds, "learn_when": str(self.learn_when)},
         }
 
-    def start(self) -> None:
+    def start(self, timeout: float = 30.0) -> None:
         """Start `ryu-manager ryu_apps/controller.py` and wait until every VFN enforces its policy.
 
         Raises:
@@ -62,8 +62,8 @@ class Product:
         command = [str(Path(sys.executable).with_name("ryu-manager")), "ryu_apps/controller.py"]
         env = {"DYNSEG_CONFIG": str(self.file)}
         self._control = Child("ryu-manager", command, self._logs / "control.log", env=env, pipe=False)
-        wait_for("REST answers", self._answers, 30.0)
-        wait_for("all VFNs enforce their policy", self._enforces, 30.0)
+        wait_for("REST answers", self._answers, timeout)
+        wait_for("all VFNs enforce their policy", self._enforces, timeout)
 
     def stop(self) -> None:
         """End control, and with it engine and analyzer; keep their logs and the database."""
@@ -81,15 +81,15 @@ class Product:
             with closing(sqlite3.connect(self.settings.database)) as source:
                 source.execute("VACUUM INTO ?", (str(self._logs / self.settings.database.name),))
 
-    def ask(self, verb: str, path: str, **query: Any) -> Any:
-        """One REST request; returns the JSON value.
+    def ask(self, verb: str, path: str, body: Any = None, **query: Any) -> Any:
+        """One REST request, with a JSON body if there is one; returns the JSON value.
 
         Raises:
             LabError: refused, or nobody answers.
         """
         assert self._rest is not None, "start() comes first"
         try:
-            response = self._rest.request(verb, f"/v1{path}", params=query)
+            response = self._rest.request(verb, f"/v1{path}", params=query, json=body)
         except httpx.HTTPError as error:
             raise LabError(f"REST does not answer: {error!r}", remedy=f"see {self._logs / 'control.log'}") from error
         value = response.json()

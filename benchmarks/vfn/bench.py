@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,3 +16,10 @@ class Bench:
     """Prints a line of progress."""
     out: Path
     """Folder of results and logs; it is there."""
+
+    def folder(self, name: str) -> Path:
+        """A new folder for the logs of a part."""
+        folder = self.out / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder

@@ -1,12 +1,74 @@
-"""Networks and policies of any size, for measurements: the same every time."""
+"""Policies of any size for measurements: the same every time, allow lists with a deny among nine rules.
+
+Rules spread over all ordered pairs of segments and over TCP ports from `FIRST_PORT` on, one port each, so no two have
+the same match and none covers another.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from policies.acl import Acl, Peer, Service
 from policies.entries import SetField, TableEntry
 from policies.pipeline.tables import DESTINATION_SEGMENT, IPV4, MARK, SOURCE_SEGMENT, TCP, Table, match
-from policies.rules import Tier
+from policies.rules import Protocol, Tier, Verdict
 
-SEGMENTS = 100
+FIRST_PORT = 20_000
+_DENY_EVERY = 9
+"""Shares no factor with usual numbers of segments, so that all of them have some."""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    name: str
+    verdict: Verdict
+    source: str
+    destination: str
+    port: int
+
+
+def acls(count: int, segments: Sequence[str]) -> tuple[Acl, ...]:
+    """So many rules between these segments, as values."""
+    return tuple(
+        Acl(
+            rule.name,
+            Tier.POLICY,
+            rule.verdict,
+            Peer(segment=rule.source),
+            Peer(segment=rule.destination),
+            (Service(Protocol.TCP, ((rule.port, rule.port),)),),
+        )
+        for rule in _rules(count, segments, FIRST_PORT)
+    )
+
+
+def document(count: int, segments: Sequence[str], more: Sequence[Any] = (), port: int = FIRST_PORT) -> str:
+    """The same as a policy document (JSON is YAML), with more rules behind them; ports begin at `port`."""
+    rules = [
+        {
+            "name": rule.name,
+            "action": "allow" if rule.verdict is Verdict.ALLOW else "deny",
+            "from": {"segment": rule.source},
+            "to": {"segment": rule.destination},
+            "service": [{"protocol": "tcp", "ports": [str(rule.port)]}],
+        }
+        for rule in _rules(count, segments, port)
+    ]
+    return json.dumps({"rules": [*rules, *more]})
+
+
+def _rules(count: int, segments: Sequence[str], port: int) -> Iterator[_Rule]:
+    """Every segment is source and destination equally often."""
+    many = len(segments)
+    for number in range(count):
+        verdict = Verdict.DROP if number % _DENY_EVERY == 0 else Verdict.ALLOW
+        turn, source = divmod(number, many)
+        lap, distance = divmod(turn, many - 1)
+        destination = (source + 1 + distance) % many
+        yield _Rule(f"r{number}", verdict, segments[source], segments[destination], port + lap)
 
 
 def entries(count: int) -> tuple[TableEntry, ...]:
@@ -16,11 +78,11 @@ def entries(count: int) -> tuple[TableEntry, ...]:
             Table.ENFORCEMENT,
             Tier.POLICY + 2000,
             match({
-                SOURCE_SEGMENT: 1 + number % SEGMENTS,
-                DESTINATION_SEGMENT: 1 + number // SEGMENTS % SEGMENTS,
+                SOURCE_SEGMENT: 1 + number % 4,
+                DESTINATION_SEGMENT: 1 + number // 4 % 4,
                 "eth_type": IPV4,
                 "ip_proto": TCP,
-                "tcp_dst": 1000 + number // SEGMENTS**2,
+                "tcp_dst": FIRST_PORT + number // 16,
             }),
             (SetField(MARK, 1 + number),),
             Table.COMMIT,

@@ -1,0 +1,120 @@
+"""A new policy for 250 VFNs: from the request to the barrier of the last one, while control goes on answering echoes.
+
+The whole product and 250 bridges without ports. Each round lays down a policy that shares no rule with the one before,
+so every VFN gets a full set of entries and loses the old one. The time goes from before the request is sent to the last
+`installed` record of the audit log, which is written when the barrier of a VFN's bundle has come back. All echoes of
+the part count, the first pushes to newly connected bridges included.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.rows import Row
+from benchmarks.vfn import workload
+from benchmarks.vfn.bench import Bench
+from benchmarks.vfn.rig import bridges
+from mininet_labs.children import wait_for
+from mininet_labs.instruments import EchoMeter
+from mininet_labs.judge import MAX_ECHO_MS
+from mininet_labs.product import Product
+
+VFNS = 250
+SEGMENTS = 50
+RULES = 1_000
+ROUNDS = 5
+MAX_SECONDS = 1.5
+MAX_LAG_MS = 20.0
+_PATIENCE = 60.0
+_NEVER = 86_400.0
+
+
+def rows(bench: Bench) -> list[Row]:
+    """Time of a push, and how control did meanwhile."""
+    inventory = _inventory()
+    logs = bench.folder("fleet")
+    with ExitStack() as stack:
+        stack.enter_context(bridges(list(inventory["vfns"])))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-bench-")))
+        file = folder / "inventory.yaml"
+        file.write_text(yaml.safe_dump(inventory, sort_keys=False))
+        product = Product(folder, logs, file, learn_seconds=_NEVER)
+        stack.callback(product.stop)
+        begin = time.monotonic()
+        product.start(_PATIENCE)
+        bench.say(f"{VFNS} VFNs enforce the empty policy {time.monotonic() - begin:.1f} s after the start")
+        openflow = product.settings.openflow
+        meter = EchoMeter(openflow.listen, openflow.port, logs)
+        stack.callback(meter.close)
+        segments = list(inventory["segments"])
+        seconds = [_push(product, number, segments, bench) for number in range(ROUNDS)]
+        lag = float(product.status()["control"]["hub_lag_ms"])
+        entries = [vfn["entries"] for vfn in product.ask("GET", "/vfns")]
+        echo = meter.stop()
+    told = f"{min(entries)} to {max(entries)} entries a VFN, median {statistics.median(entries):g}"
+    return [
+        Row(f"policy pushed to {VFNS} VFNs, request to the last barrier", round(statistics.median(seconds), 3), "s",
+            "<=", MAX_SECONDS, ROUNDS, reason=told),
+        Row("longest echo of control meanwhile", echo.max_ms, "ms", "<=", MAX_ECHO_MS, echo.answered,
+            reason=f"{echo.sent - echo.answered} of {echo.sent} without an answer, {echo.reconnects} reconnects"),
+        Row("longest gap of control's hub meanwhile", lag, "ms", "<=", MAX_LAG_MS, ROUNDS),
+    ]  # fmt: skip
+
+
+def _push(product: Product, number: int, segments: Sequence[str], bench: Bench) -> float:
+    """Lay down a policy; seconds until the last VFN has confirmed its bundle."""
+    text = workload.document(RULES, segments, port=workload.FIRST_PORT + 100 * number)
+    before = product.status()["engine"]["audit"]["count"]
+    begin = time.time()
+    product.ask("PUT", "/policy", {"text": text})
+    answered = time.time()
+    wait_for("the policy is enforced", lambda: product.ask("GET", "/policy")["state"] == "enforced", _PATIENCE)
+    last = max(_installed(product, before).values())
+    bench.say(f"round {number}: answered after {answered - begin:.2f} s, all installed after {last - begin:.2f} s,"
+              f" read back after {time.time() - begin:.2f} s")  # fmt: skip
+    return last - begin
+
+
+def _installed(product: Product, after: int) -> Mapping[str, float]:
+    """When each VFN confirmed its bundle, by name.
+
+    Raises:
+        KeyError: one of them did not.
+    """
+    records: list[Any] = []
+    while page := product.ask("GET", "/audit", after=records[-1]["seq"] if records else after, limit=1000):
+        records += page
+    times = {record["body"]["vfn"]: float(record["time"]) for record in records if record["kind"] == "installed"}
+    return {vfn["name"]: times[vfn["name"]] for vfn in product.ask("GET", "/vfns")}
+
+
+def _inventory() -> dict[str, Any]:
+    """VFNs in a binary tree, a VM at each, segments that close themselves off."""
+    names = [f"bvf{number}" for number in range(VFNS)]
+    return {
+        "segments": {f"s{number}": {"default": "deny"} for number in range(SEGMENTS)},
+        "vfns": {name: {"dpid": 0xB0F0_0000 + number} for number, name in enumerate(names)},
+        "links": [
+            {"a": names[(number - 1) // 2], "a_port": f"{name}-up", "b": name, "b_port": f"{name}-down"}
+            for number, name in enumerate(names)
+            if number
+        ],
+        "vms": {
+            f"vm{number}": {
+                "segment": f"s{number % SEGMENTS}",
+                "vfn": name,
+                "port": f"{name}-vm",
+                "mac": f"02:00:00:b0:{number >> 8:02x}:{number & 255:02x}",
+                "addresses": [f"10.78.{number >> 8}.{number & 255}", f"fd00:78::{number:x}"],
+            }
+            for number, name in enumerate(names, 1)
+        },
+    }
