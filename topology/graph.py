@@ -6,7 +6,7 @@ Everything here is a function of the inventory and the same on every run, so tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 
 import networkx as nx
@@ -31,7 +31,7 @@ def graph(inventory: Inventory) -> nx.Graph[str]:
 
 
 class Ways:
-    """The ways between an inventory's VFNs. They depend on its VFNs and links alone."""
+    """The ways between an inventory's VFNs. They depend on its VFNs, links and outside ports alone."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
@@ -56,8 +56,10 @@ class Ways:
         """
         return {vfn: tuple(port for _, port in cables) for vfn, cables in self._tree_cables.items()}
 
-    def tree_towards(self, goals: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-        """Those interfaces of the broadcast tree behind which there is one of these VFNs, by VFN."""
+    @cached_property
+    def outward(self) -> Mapping[str, tuple[str, ...]]:
+        """Those interfaces of the broadcast tree behind which there is an outside port, by VFN."""
+        goals = {end.vfn for end in self._inventory.outside.values()}
         found: dict[str, set[str]] = {vfn: set() for vfn in self._inventory.vfns}
         for goal in goals:
             waiting, came_from = deque([goal]), {goal: goal}

@@ -103,11 +103,9 @@ def _base(inventory: Inventory, place: Place, cut: frozenset[str]) -> Iterator[T
     yield from tap(Table.SOURCE)
     yield from strangers(place, [(end, vfns[end.vfn]) for end in inventory.outside.values()])
     yield from onward(place, vfns, inventory.outside.values())
-    towards = place.ways.tree_towards({end.vfn for end in inventory.outside.values()})[place.vfn]
-    gateward = tuple(place.ports[name] for name in towards if name in place.ports)
     vms = {vm.name for vm in place.vms} - cut
     wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
-    yield from to_all(place, vms, wary, gateward)
+    yield from to_all(place, vms, wary)
 
 
 def _own(inventory: Inventory, vm: Vm, port: int | None, cut_by: tuple[str, ...]) -> Iterator[TableEntry]:

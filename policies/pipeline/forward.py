@@ -72,9 +72,7 @@ def onward(place: Place, vfns: Mapping[str, Vfn], outside: Collection[OutsidePor
     yield drop(Table.FORWARD, 0, {})
 
 
-def to_all(
-    place: Place, vms: Collection[str], wary: Collection[str], gateward: tuple[int, ...]
-) -> Iterator[TableEntry]:
+def to_all(place: Place, vms: Collection[str], wary: Collection[str]) -> Iterator[TableEntry]:
     """Along the tree, to the outside and to VMs; those of default-deny segments get only what resolves addresses.
 
     A VM that asks for the address of another that it may talk to has been led there by the destination table. What is
@@ -85,14 +83,13 @@ def to_all(
     Args:
         vms: names of the own VMs that get anything at all.
         wary: those of default-deny segments among them.
-        gateward: port numbers of the tree behind which there are outside ports.
     """
     there = {vm.name: place.ports[vm.port] for vm in place.vms if vm.name in vms and vm.port in place.ports}
     trunk = (*place.tree, *place.gates)
     everybody = (*trunk, *there.values())
     for fields in _ASKING:
         yield _out(_FROM_OUTSIDE, {**fields, SOURCE_SEGMENT: 0}, everybody)
-        yield _out(_FROM_VM, fields, (*gateward, *place.gates))
+        yield _out(_FROM_VM, fields, (*place.outward, *place.gates))
     for fields in _RESOLVING:
         yield _out(_TELLING, fields, everybody)
     yield _out(_GROUP, _TO_ALL, (*trunk, *(port for name, port in there.items() if name not in wary)))

@@ -39,6 +39,11 @@ class Place:
         return self._present(self.ways.tree[self.vfn])
 
     @cached_property
+    def outward(self) -> tuple[int, ...]:
+        """Those of them behind which there are outside ports of other VFNs."""
+        return self._present(self.ways.outward[self.vfn])
+
+    @cached_property
     def hops(self) -> Mapping[str, int | None]:
         """Port number that leads to each other VFN, by that VFN's name; None: the cable's port is not there."""
         return {name: self.ports.get(port) for name, port in self.ways.hops(self.vfn).items()}
