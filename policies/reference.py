@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy, Service
-from policies.rules import Protocol, Tier, Verdict
+from policies.rules import Network, Protocol, Tier, Verdict
 from topology.model import OUTSIDE, Address, Inventory, Segment
 
 TCP, UDP, SCTP = 6, 17, 132
@@ -198,42 +198,60 @@ def _order(acl: Acl) -> tuple[int, int, bool]:
     return acl.tier, acl.rank, acl.verdict is Verdict.DROP
 
 
+@dataclass(frozen=True)
+class _End:
+    """One end of a packet, as a rule may mean it."""
+
+    vm: str | None
+    segment: str | None
+    """None: everybody's, so no segment's."""
+    addresses: tuple[Address | None, ...]
+    listed: Address | None
+    """The address that lists know: that of an IP packet."""
+
+
+def _source(inventory: Inventory, packet: Packet) -> _End:
+    own = packet.source_address
+    listed = own if packet.protocol is not None else None
+    return _End(packet.source, _segment_name(inventory, packet.source), (own,), listed)
+
+
+def _destination(inventory: Inventory, packet: Packet) -> _End:
+    own = packet.destination_address
+    listed = own if packet.protocol is not None else None
+    segment = None if packet.broadcast else _segment_name(inventory, packet.destination)
+    return _End(packet.destination, segment, (own, packet.target), listed)
+
+
 def _matches(inventory: Inventory, lists: Mapping[str, AddressList], acl: Acl, packet: Packet) -> bool:
-    come_from = tuple(address for address in (packet.source_address,) if address is not None)
-    go_to = tuple(address for address in (packet.destination_address, packet.target) if address is not None)
     return (
-        _is(inventory, lists, acl.source, packet.source, come_from, everybody=False)
-        and _is(inventory, lists, acl.destination, packet.destination, go_to, everybody=packet.broadcast)
+        _is(lists, acl.source, _source(inventory, packet))
+        and _is(lists, acl.destination, _destination(inventory, packet))
         and _serves(acl, packet)
     )
 
 
-def _is(
-    inventory: Inventory,
-    lists: Mapping[str, AddressList],
-    peer: Peer,
-    vm: str | None,
-    addresses: tuple[Address, ...],
-    *,
-    everybody: bool,
-) -> bool:
-    """Is this end of a packet the one that a rule means? An empty list or nothing that is named matches nobody."""
-    segment = None if everybody else OUTSIDE if vm is None else inventory.vms[vm].segment
+def _is(lists: Mapping[str, AddressList], peer: Peer, end: _End) -> bool:
+    """Is this end of a packet the one that a rule means? An empty list is nobody."""
     if peer.vm is not None:
-        return vm == peer.vm
+        return end.vm == peer.vm
     if peer.segment is not None:
-        return segment == peer.segment
+        return end.segment == peer.segment
     if peer.not_segment is not None:
-        return segment != peer.not_segment
-    if peer.nets or peer.list is not None:
-        nets = lists[peer.list].nets if peer.list is not None else peer.nets
-        return any(address.version == net.version and address in net for net in nets for address in addresses)
-    return True
+        return end.segment != peer.not_segment
+    if peer.list is not None:
+        return _among(end.listed, lists[peer.list].nets)
+    return not peer.nets or any(_among(address, peer.nets) for address in end.addresses)
+
+
+def _among(address: Address | None, nets: Iterable[Network]) -> bool:
+    return address is not None and any(address.version == net.version and address in net for net in nets)
 
 
 def _serves(acl: Acl, packet: Packet) -> bool:
     """Is it the traffic that a rule means? Who may be talked to may also be resolved."""
-    if not acl.services or (acl.verdict is Verdict.ALLOW and is_resolution(packet)):
+    by_list = acl.source.list is not None or acl.destination.list is not None
+    if not acl.services or (acl.verdict is Verdict.ALLOW and is_resolution(packet) and not by_list):
         return True
     return any(_is_service(service, packet) for service in acl.services)
 
@@ -255,6 +273,10 @@ def _is_service(service: Service, packet: Packet) -> bool:
 
 def _within(port: int, ranges: tuple[tuple[int, int], ...]) -> bool:
     return not ranges or any(first <= port <= last for first, last in ranges)
+
+
+def _segment_name(inventory: Inventory, vm: str | None) -> str:
+    return OUTSIDE if vm is None else inventory.vms[vm].segment
 
 
 def _segment(inventory: Inventory, vm: str | None) -> Segment | None:

@@ -142,6 +142,17 @@ def test_a_solicitation_is_also_for_the_address_that_it_asks_for() -> None:
     assert verdict(solicitation("web1", "lab1"), deny) is ALLOW
 
 
+def test_lists_are_of_addresses_of_ip_packets() -> None:
+    """A list decides about neighbour discovery by its sender, about ARP not at all."""
+    policy = Policy(lists={"some": AddressList("some", (ip_network("10.0.0.1"), ip_network("fd00::/64")))})
+    cut = (acl("cut", DROP, Tier.EMERGENCY, source=Peer(list="some")),)
+    frames = (packet("web1", None), DROP), (solicitation("web1", "db1"), DROP), (arp("web1", "db1"), ALLOW)
+    for frame, expected in frames:
+        assert decide(INVENTORY, policy, cut, frame).verdict is expected
+    deaf = (acl("cut", DROP, Tier.EMERGENCY, destination=Peer(list="some")),)
+    assert decide(INVENTORY, policy, deaf, solicitation("web1", "db1")).verdict is ALLOW
+
+
 def test_below_containment_resolution_passes_and_rules_are_about_ip() -> None:
     """Neither a default nor a rule of the policy keeps addresses from being found, or decides of other frames."""
     deny = acl("no", DROP)
