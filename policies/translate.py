@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from policies.acl import Acl, Peer, Service
 from policies.rules import Action, FirewallRule, Network, Protocol, Scope, SegmentationRule, Tier, Verdict
 from runtime.errors import PolicyError
 from topology.addresses import addresses_of, owner
@@ -26,6 +27,7 @@ _MEANINGLESS = {
     Action.DENY: ("source_vm", "segment", "destination_vm", "port"),
 }
 _MAX_PORT = 65535
+_WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 
 
 def translate(rule: SegmentationRule, inventory: Inventory) -> tuple[FirewallRule, ...]:
@@ -53,6 +55,33 @@ def tier_of(rule: SegmentationRule) -> Tier:
     if rule.issuer != ANALYZER:
         return Tier.OPERATOR
     return Tier.INTEL if rule.action is Action.DENY else Tier.LEARNED
+
+
+def acl_of(rule: FirewallRule) -> Acl | None:
+    """What a firewall rule says about packets; None: it only cuts a port. The longer prefix is of the higher rank."""
+    if rule.cut_port_of is not None:
+        return None
+    net = rule.source_net or rule.destination_net
+    return Acl(
+        rule.rule_id,
+        rule.tier,
+        rule.verdict,
+        source=_peer(rule.source_vm, rule.source_net),
+        destination=_peer(rule.destination_vm, rule.destination_net, rule.not_destination_segment),
+        services=_services(rule),
+        rank=0 if net is None else net.prefixlen,
+    )
+
+
+def _peer(vm: str | None, net: Network | None, not_segment: str | None = None) -> Peer:
+    return Peer(vm=vm, not_segment=not_segment, nets=() if net is None else (net,))
+
+
+def _services(rule: FirewallRule) -> tuple[Service, ...]:
+    if rule.protocol is Protocol.ANY:
+        return ()
+    port = rule.destination_port
+    return (Service(rule.protocol, () if port is None else ((port, port),)),)
 
 
 def _vm(key: str, name: str | None, inventory: Inventory) -> Vm:
@@ -87,36 +116,35 @@ def _isolate(rule: SegmentationRule, inventory: Inventory) -> Iterator[FirewallR
 
 
 def _allow(rule: SegmentationRule, inventory: Inventory) -> Iterator[FirewallRule]:
-    """Accept towards the destination VM at its VFN, and the answers.
+    """Accept towards the destination VM wherever it could be refused.
 
-    Nobody keeps connections yet, so answers are accepted by what they look like. Where a third VFN would stop either
-    (an outside port's VFN, where a `deny` of the source stands; the VFN of a source whose segment is default-deny,
-    where answers arrive) the same is accepted there.
+    That is at the VM's VFN, and where the source enters the network: the VFNs of the source's VMs, and of the outside
+    ports unless the source is a VM. Answers pass with the connection.
     """
     vm = _vm("destination_vm", rule.destination_vm, inventory)
     source = _source(rule)
-    if rule.port is not None and rule.protocol not in (Protocol.TCP, Protocol.UDP):
-        raise PolicyError("a port needs a protocol that has ports", key="protocol", remedy="write tcp or udp")
+    if rule.port is not None and rule.protocol not in _WITH_PORTS:
+        raise PolicyError("a port needs a protocol that has ports", key="protocol", remedy="write tcp, udp or sctp")
     if rule.port is not None and not 0 < rule.port <= _MAX_PORT:
         raise PolicyError(f"{rule.port} is no port", key="port", remedy=f"1 .. {_MAX_PORT}")
     if not any(address.version == source.version for address in addresses_of(vm)):
         raise PolicyError(f"{vm.name} has no IPv{source.version} address", key="source_ip", remedy="use its family")
-    base = FirewallRule(rule.id, "", tier_of(rule), Verdict.ALLOW, protocol=rule.protocol)
-    request = replace(base, source_net=source, destination_vm=vm.name, destination_port=rule.port)
-    answer = replace(base, source_vm=vm.name, destination_net=source, source_port=rule.port, reply=True)
-    home = {vfn.name for vfn in get_vfns_for_vm(inventory, vm.name)}
     one_vm = source.num_addresses == 1 and owner(inventory, source.network_address) is not None
-    outside = set() if one_vm else {port.vfn for port in inventory.outside.values()}
-    sources = {
-        other.vfn
-        for other in inventory.vms.values()
-        if inventory.segments[other.segment].default == "deny" and any(_within(a, source) for a in addresses_of(other))
-    }
+    places = {vfn.name for vfn in get_vfns_for_vm(inventory, vm.name)}
+    places |= set() if one_vm else {port.vfn for port in inventory.outside.values()}
+    places |= {other.vfn for other in inventory.vms.values() if any(_within(a, source) for a in addresses_of(other))}
     for name in inventory.vfns:
-        if name in home | outside:
-            yield replace(request, vfn=name)
-        if name in home | outside | sources:
-            yield replace(answer, vfn=name)
+        if name in places:
+            yield FirewallRule(
+                rule.id,
+                name,
+                tier_of(rule),
+                Verdict.ALLOW,
+                source_net=source,
+                destination_vm=vm.name,
+                destination_port=rule.port,
+                protocol=rule.protocol,
+            )
 
 
 def _deny(rule: SegmentationRule, inventory: Inventory) -> Iterator[FirewallRule]:

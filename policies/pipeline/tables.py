@@ -36,13 +36,15 @@ class Table(IntEnum):
     DENIED = 12
     """Drops, counted by rule."""
     COMMIT = 13
-    """What is allowed: keep its connection, where answers will need it."""
-    FORWARD = 14
-    SHADOW = 15
-    SHADOW_LOOKUP = 16
-    SHADOW_ANSWERS = 17
-    SHADOW_REVERSE = 18
-    SHADOW_DENIED = 19
+    """What is allowed: will its answers need its connection to be known?"""
+    KEEP = 14
+    """Then that is kept."""
+    FORWARD = 15
+    SHADOW = 16
+    SHADOW_LOOKUP = 17
+    SHADOW_ANSWERS = 18
+    SHADOW_REVERSE = 19
+    SHADOW_DENIED = 20
 
 
 SOURCE_SEGMENT = "reg0"
@@ -59,6 +61,8 @@ SOURCE_LISTS = "reg6"
 MARK = "reg7"
 """Mark of the rule that decided in ENFORCEMENT; becomes the `ct_mark`."""
 DESTINATION_LISTS = "reg8"
+SHADOW_MARK = "reg10"
+"""`MARK` of the shadow tables."""
 NEXT_VFN = "reg9"
 """Number + 1 of the VFN where the destination is, if it is another."""
 
@@ -72,6 +76,7 @@ IPV6 = 0x86DD
 
 TCP = 6
 UDP = 17
+SCTP = 132
 SYN, RST, ACK = 0x02, 0x04, 0x10
 """TCP flags."""
 ICMP = {4: 1, 6: 58}

@@ -1,0 +1,133 @@
+"""Tables 9, 10 and 14: which packets answer a connection, and whose connections are kept to know that.
+
+Connections are kept only where an answer could otherwise be denied (table COMMIT), and by the packets of their own
+direction, which are not looked up again for it. A packet that is denied in its own direction is looked up, and passes
+as an answer when its connection is known and allowed now (table REVERSE): what was allowed once does not count.
+
+A connection's zone is the number of the VM here that opened it, or to which it was opened: so each VM's connections
+can be limited without touching another's. Open vSwitch tracks TCP, UDP and ICMP; what else may be an answer is told by
+its shape, and so it is for segments that are `stateless`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from itertools import product
+
+from policies.entries import TableEntry, Track
+from policies.pipeline.judgement import REAL, Chain
+from policies.pipeline.tables import (
+    ACK,
+    BROADCAST,
+    DESTINATION,
+    DESTINATION_SEGMENT,
+    FROM_HERE,
+    ICMP,
+    IPV4,
+    IPV6,
+    MARK,
+    OUTSIDE_PORT,
+    RST,
+    SOURCE_SEGMENT,
+    SOURCE_VM,
+    SYN,
+    TCP,
+    TO_HERE,
+    UDP,
+    Matches,
+    Table,
+    drop,
+    go,
+    match,
+)
+from topology.model import Vm
+
+_ESTABLISHED, _RELATED, _REPLY, _TRACKED = 0x02, 0x04, 0x08, 0x20
+"""Bits of `ct_state` (ovs-fields(7))."""
+_ICMP_ANSWERS = {4: (0, 3, 11, 12, 14), 6: (1, 2, 3, 4, 129)}
+"""Echo and timestamp replies and errors (RFC 792, RFC 4443), by IP version."""
+_ETHERTYPES = {4: IPV4, 6: IPV6}
+_TRACKABLE: tuple[Matches, ...] = tuple(
+    {"eth_type": _ETHERTYPES[version], "ip_proto": proto} for version in (4, 6) for proto in (TCP, UDP, ICMP[version])
+)
+
+
+def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) -> Iterator[TableEntry]:
+    """LOOKUP and ANSWERS (or their shadows): might a packet that is denied be an answer?
+
+    Args:
+        stateless: numbers of the segments that the VFN knows and that keep no connections.
+        tracking: does anything deny packets here that could be answers?
+    """
+    yield go(chain.lookup, 0, {}, chain.denied)
+    if not tracking:
+        return
+    yield go(chain.lookup, 1000, {DESTINATION_SEGMENT: BROADCAST}, chain.denied)
+    for number in stateless:
+        yield from _by_shape(chain, 900, {SOURCE_SEGMENT: number})
+        # A connection to the outside is its source's, hence its answers' destination's.
+        yield from _by_shape(chain, 800, {SOURCE_SEGMENT: 0, DESTINATION_SEGMENT: number})
+    here: Matches = {TO_HERE: 1, DESTINATION: (0, OUTSIDE_PORT)}
+    afar: Matches = {}
+    for fields in _TRACKABLE:
+        for level, ends, zone in ((600, here, DESTINATION), (500, afar, SOURCE_VM)):
+            look = (Track(zone, goto=chain.answers),)
+            yield TableEntry(chain.lookup, level, match({**fields, **ends}), look)
+    for kind in (IPV4, IPV6):
+        yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse)
+    yield from _answers(chain)
+
+
+def _answers(chain: Chain) -> Iterator[TableEntry]:
+    """ICMP errors are about a connection, not its other direction: they pass with it."""
+    related, reply = _TRACKED | _RELATED, _TRACKED | _ESTABLISHED | _REPLY
+    if chain is REAL:
+        yield go(chain.answers, 200, {"ct_state": (related, related)}, Table.FORWARD)
+    else:
+        yield drop(chain.answers, 200, {"ct_state": (related, related)})
+    yield go(chain.answers, 100, {"ct_state": (reply, reply)}, chain.reverse)
+    yield go(chain.answers, 0, {}, chain.denied)
+
+
+def _by_shape(chain: Chain, level: int, ends: Matches) -> Iterator[TableEntry]:
+    """Whatever can be an answer by what it looks like goes on, the rest of its protocol does not."""
+    for version, kind in _ETHERTYPES.items():
+        tcp = {**ends, "eth_type": kind, "ip_proto": TCP}
+        icmp = {**ends, "eth_type": kind, "ip_proto": ICMP[version]}
+        for flag in (ACK, RST):
+            yield go(chain.lookup, level + 2, {**tcp, "tcp_flags": (flag, flag)}, chain.reverse)
+        for number in _ICMP_ANSWERS[version]:
+            yield go(chain.lookup, level + 2, {**icmp, f"icmpv{version}_type": number}, chain.reverse)
+        yield go(chain.lookup, level + 1, tcp, chain.denied)
+        yield go(chain.lookup, level + 1, icmp, chain.denied)
+        yield go(chain.lookup, level, {**ends, "eth_type": kind}, chain.reverse)
+
+
+def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:
+    """KEEP: commit the connection, in the zone of the VM whose it is, under the mark of the rule that allows it."""
+    yield go(Table.KEEP, 0, {}, Table.FORWARD)
+    yield go(Table.KEEP, 1000, {DESTINATION_SEGMENT: BROADCAST}, Table.FORWARD)
+    for number in stateless:
+        yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: number}, Table.FORWARD)
+        yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: number}, Table.FORWARD)
+    from_outside: Matches = {FROM_HERE: 1, SOURCE_VM: 0}
+    from_vm: Matches = {FROM_HERE: 1}
+    places: tuple[tuple[int, Matches, str], ...] = (
+        (600, from_outside, DESTINATION),
+        (500, from_vm, SOURCE_VM),
+        (400, {}, DESTINATION),
+    )
+    for fields, (level, ends, zone) in product(_TRACKABLE, places):
+        yield _kept(level, {**fields, **ends}, zone)
+
+
+def opening_entries(vm: Vm) -> Iterator[TableEntry]:
+    """KEEP, of an own VM: how many TCP connections a second it can make the switch keep is metered, by its number."""
+    for kind in (IPV4, IPV6):
+        opens: Matches = {"eth_type": kind, "ip_proto": TCP, "tcp_flags": (SYN, SYN | ACK)}
+        yield _kept(700, {**opens, FROM_HERE: 1, SOURCE_VM: vm.number}, SOURCE_VM, meter=vm.number)
+
+
+def _kept(level: int, fields: Matches, zone: str, meter: int | None = None) -> TableEntry:
+    steps = (Track(zone, commit=True, mark=MARK),)
+    return TableEntry(Table.KEEP, level, match(fields), steps, Table.FORWARD, meter=meter)
