@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Protocol
 
 from policies.entries import TableEntry
+
+COPIES_METER = 0xFFFFFFFE
+"""OFPM_CONTROLLER: whatever is copied to the controller passes this meter, without any entry naming it. (Its neighbour
+0xFFFFFFFD limits the slow path, and would drop traffic.)"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,23 @@ class InstalledEntry:
     instructions: bytes
     packets: int
     bytes: int
+
+
+class Happened(IntEnum):
+    """What became of an entry; one that is replaced is added."""
+
+    ADDED = 0
+    DELETED = 1
+    MODIFIED = 2
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change that another session made, or the switch by itself."""
+
+    happened: Happened
+    entry: InstalledEntry
+    """As it is now, or was when it was deleted. Its counters are 0."""
 
 
 class SwitchCodec(Protocol):
@@ -69,8 +91,42 @@ class SwitchCodec(Protocol):
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
 
+    def change(
+        self,
+        add: Sequence[TableEntry],
+        delete: Sequence[InstalledEntry],
+        remove: Sequence[TableEntry],
+        bundle_id: int,
+    ) -> bytes:
+        """One atomic bundle that takes out `delete` and `remove` and adds `add`.
+
+        Args:
+            delete: entries as they were read.
+            remove: entries that are there as they were once added.
+        """
+
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
         """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
+
+    def watch(self) -> bytes:
+        """Request to be told of every change of entries from now on."""
+
+    def decode_changes(self, raw: bytes) -> Sequence[Change]:
+        """What others than this session have changed, out of a flow monitor's raw report.
+
+        Raises:
+            runtime.errors.TransientError: the bytes are no such report.
+        """
+
+    def count(self) -> bytes:
+        """Request for the number of entries in each table."""
+
+    def decode_counts(self, raw: bytes) -> Mapping[int, int]:
+        """Entries by table out of a raw body, for those that have any.
+
+        Raises:
+            runtime.errors.TransientError: the bytes are not table statistics.
+        """
 
     def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
         """Entries of a raw flow statistics body.

@@ -7,9 +7,9 @@ from hashlib import blake2b
 from struct import Struct
 from threading import Lock
 
-from policies.codec import InstalledEntry
+from policies.codec import COPIES_METER, Change, InstalledEntry
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
-from ryu_apps.wire import bundle, flowmod, meter, stats
+from ryu_apps.wire import bundle, flowmod, meter, monitor, stats, tablestats
 from ryu_apps.wire.instructions import encode_instructions
 from ryu_apps.wire.oxm import canonical, encode_match
 
@@ -62,8 +62,7 @@ class WireCodec:
     def limit_copies(self, packets_per_second: int) -> bytes:
         """METER_MODs of the controller meter: DELETE of whatever is there, which may be nothing, and ADD."""
         first = self._take_xids(2)
-        copies = meter.CONTROLLER_METER
-        return meter.delete(copies, first) + meter.add(copies, packets_per_second, first + 1)
+        return meter.delete(COPIES_METER, first) + meter.add(COPIES_METER, packets_per_second, first + 1)
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """METER_MODs that let so many packets per second through each meter; `there`: those that exist already."""
@@ -93,6 +92,17 @@ class WireCodec:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
         return bundle.failed_cookie(data)
 
+    def change(
+        self,
+        add: Sequence[TableEntry],
+        delete: Sequence[InstalledEntry],
+        remove: Sequence[TableEntry],
+        bundle_id: int,
+    ) -> bytes:
+        """One atomic bundle that takes out `delete` and `remove` and adds `add`. Deletes go first, to make room."""
+        gone = [InstalledEntry(*self.identity(entry), b"", 0, 0) for entry in remove]
+        return self.bundle([*map(self.delete, (*delete, *gone)), *map(self.add, add)], bundle_id)
+
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
         """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
         if cookies is None:
@@ -100,6 +110,30 @@ class WireCodec:
         first, exact = self._take_xids(len(cookies)), flowmod.EXACT_COOKIE
         requests = (flowmod.flow_stats_request(xid, cookie=c, mask=exact) for xid, c in enumerate(cookies, first))
         return b"".join(requests)
+
+    def watch(self) -> bytes:
+        """Request to be told of every change of entries from now on."""
+        return monitor.request(self._take_xids(1))
+
+    def decode_changes(self, raw: bytes) -> list[Change]:
+        """What others have changed, out of a flow monitor's raw report.
+
+        Raises:
+            TransientError: the bytes are no such report.
+        """
+        return monitor.decode_changes(raw)
+
+    def count(self) -> bytes:
+        """Request for the number of entries in each table."""
+        return tablestats.request(self._take_xids(1))
+
+    def decode_counts(self, raw: bytes) -> dict[int, int]:
+        """Entries by table out of a raw body, for those that have any.
+
+        Raises:
+            TransientError: the bytes are not table statistics.
+        """
+        return tablestats.decode_counts(raw)
 
     def decode(self, raw: bytes) -> list[InstalledEntry]:
         """Entries of a raw flow statistics body.

@@ -1,20 +1,18 @@
 """Meters (OpenFlow 1.3 specification 7.3.4.4 and 7.3.5.9): packets a second with a burst, dropped beyond.
 
-A tenth of a second's packets may come at once. So one number says all about a meter of ours.
+The rate decides the burst, so that one number says all about a meter of ours.
 """
 
 from __future__ import annotations
 
 import struct
 
+from policies.codec import COPIES_METER
 from runtime.errors import TransientError
 from ryu_apps.wire import multipart
 from ryu_apps.wire.flowmod import TYPE_MULTIPART_REQUEST, message
 
 TYPE_METER_MOD = 29
-CONTROLLER_METER = 0xFFFFFFFE
-"""OFPM_CONTROLLER: whatever goes to the controller passes it, without any entry naming it. (Its neighbour 0xFFFFFFFD
-limits the slow path, and would drop traffic.)"""
 FOREIGN = 0
 """Packets per second of a meter that is not of our kind."""
 
@@ -24,7 +22,6 @@ _PKTPS_BURST = 6
 """OFPMF_PKTPS | OFPMF_BURST; Open vSwitch may also say that it counts (OFPMF_STATS)."""
 _STATS = 8
 _DROP = 1
-_BURST_SECONDS = 0.1
 _METER_MOD = struct.Struct("!HHI")
 """command, flags, meter"""
 _BAND = struct.Struct("!HHII4x")
@@ -34,9 +31,9 @@ _CONFIG = struct.Struct("!HHI")
 """length, flags, meter; bands follow"""
 
 
-def burst(packets_per_second: int) -> int:
-    """Packets that may come at once."""
-    return max(1, int(packets_per_second * _BURST_SECONDS))
+def burst(meter: int, packets_per_second: int) -> int:
+    """Packets that may come at once: a second's, of copies to the controller a tenth; more would hold up control."""
+    return max(1, packets_per_second // 10) if meter == COPIES_METER else packets_per_second
 
 
 def add(meter: int, packets_per_second: int, xid: int) -> bytes:
@@ -71,18 +68,18 @@ def decode_configs(raw: bytes) -> dict[int, int]:
         length, flags, meter = _CONFIG.unpack_from(raw, start) if start + _CONFIG.size <= len(raw) else (0, 0, 0)
         if length < _CONFIG.size or start + length > len(raw):
             raise TransientError(f"no meter at byte {start} of {len(raw)}: length {length}")
-        meters[meter] = _rate(flags, raw[start + _CONFIG.size : start + length])
+        meters[meter] = _rate(meter, flags, raw[start + _CONFIG.size : start + length])
         start += length
     return meters
 
 
 def _set(command: int, meter: int, packets_per_second: int, xid: int) -> bytes:
-    band = _BAND.pack(_DROP, _BAND.size, packets_per_second, burst(packets_per_second))
+    band = _BAND.pack(_DROP, _BAND.size, packets_per_second, burst(meter, packets_per_second))
     return message(TYPE_METER_MOD, xid, _METER_MOD.pack(command, _PKTPS_BURST, meter) + band)
 
 
-def _rate(flags: int, bands: bytes) -> int:
+def _rate(meter: int, flags: int, bands: bytes) -> int:
     if flags & ~_STATS != _PKTPS_BURST or len(bands) != _BAND.size:
         return FOREIGN
     kind, _, rate, at_once = _BAND.unpack(bands)
-    return rate if kind == _DROP and at_once == burst(rate) else FOREIGN
+    return rate if kind == _DROP and at_once == burst(meter, rate) else FOREIGN

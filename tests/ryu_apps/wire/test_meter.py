@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.ryu import DATAPATH, OFPROTO, PARSER, wire
 
+from policies.codec import COPIES_METER
 from runtime.errors import TransientError
 from ryu_apps.wire import meter
 from ryu_apps.wire.codec import WireCodec
 
 numbers = st.integers(0, 0xFFFFFFFF)
-names = st.integers(1, 0xFFFF) | st.just(meter.CONTROLLER_METER)
+names = st.integers(1, 0xFFFF) | st.just(COPIES_METER)
 
 
 def ryu_meter(command: int, number: int, rate: int, burst: int) -> Any:
@@ -25,7 +26,7 @@ def ryu_meter(command: int, number: int, rate: int, burst: int) -> Any:
 @given(names, numbers, numbers)
 def test_a_meter_equals_ryu(number: int, rate: int, xid: int) -> None:
     """Packets a second with a burst, dropped beyond; new or with another rate."""
-    burst = meter.burst(rate)
+    burst = meter.burst(number, rate)
     assert meter.add(number, rate, xid) == wire(ryu_meter(OFPROTO.OFPMC_ADD, number, rate, burst), xid)
     assert meter.modify(number, rate, xid) == wire(ryu_meter(OFPROTO.OFPMC_MODIFY, number, rate, burst), xid)
 
@@ -43,9 +44,10 @@ def test_request_equals_ryu(xid: int) -> None:
     assert meter.config_request(xid) == wire(PARSER.OFPMeterConfigStatsRequest(DATAPATH, 0, OFPROTO.OFPM_ALL), xid)
 
 
-def test_a_tenth_of_a_second_may_come_at_once() -> None:
+def test_a_second_may_come_at_once_of_copies_a_tenth() -> None:
     """One packet at least, whatever the rate."""
-    assert [meter.burst(rate) for rate in (3, 10, 1000)] == [1, 1, 100]
+    assert [meter.burst(COPIES_METER, rate) for rate in (3, 10, 1000)] == [1, 1, 100]
+    assert [meter.burst(7, rate) for rate in (3, 10, 1000)] == [3, 10, 1000]
 
 
 def test_messages_are_numbered_apart() -> None:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from support.openflow import Switch, bridge
 
+from policies.codec import COPIES_METER
 from ryu_apps.wire.codec import WireCodec
-from ryu_apps.wire.meter import CONTROLLER_METER, FOREIGN
+from ryu_apps.wire.meter import FOREIGN
 
 pytestmark = pytest.mark.ovs
 
@@ -34,12 +35,12 @@ def meters(switch: Switch) -> dict[int, int]:
 def test_meters_read_back_as_they_were_set(switch: Switch) -> None:
     """Rates of new and changed meters, the controller's included; what is dropped is gone."""
     assert meters(switch) == {}
-    wanted = {CONTROLLER_METER: 1000, 1: 5, 65_000: 1_000_000}
+    wanted = {COPIES_METER: 1000, 1: 5, 65_000: 1_000_000}
     assert switch.send(CODEC.set_meters(wanted)).errors == ()
     assert meters(switch) == wanted
     assert switch.send(CODEC.set_meters({1: 6}, there={1})).errors == ()
     assert switch.send(CODEC.drop_meters([65_000, 65_001])).errors == ()
-    assert meters(switch) == {CONTROLLER_METER: 1000, 1: 6}
+    assert meters(switch) == {COPIES_METER: 1000, 1: 6}
 
 
 @pytest.mark.parametrize("form", ["kbps,band=type=drop,rate=10", "pktps,burst,band=type=drop,rate=10,burst_size=9"])

@@ -1,0 +1,73 @@
+"""Requests and reports of flow monitors and table statistics, as far as no switch is needed."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.entries import entries
+from support.ryu import DATAPATH, PARSER, wire
+
+from policies.codec import Change, Happened, InstalledEntry
+from policies.entries import TableEntry
+from runtime.errors import TransientError
+from ryu_apps.wire import monitor, tablestats
+from ryu_apps.wire.instructions import encode_instructions
+from ryu_apps.wire.oxm import canonical, encode_match, pack_match
+
+HEAD = struct.pack("!II", 0x4F4E4600, 1870)
+OWN = struct.pack("!HHI", 8, 3, 77)
+"""A report of a change by the session itself."""
+
+
+def report(happened: Happened, entry: TableEntry) -> bytes:
+    """A full report as Open vSwitch writes it (ofp-monitor.c, `ofputil_append_flow_update`)."""
+    match = encode_match(entry.match)
+    tail = pack_match(match) + encode_instructions(entry)
+    fixed = (24 + len(tail), happened, 0, entry.priority, 0, 0, 4 + len(match), entry.table, 5)
+    return struct.pack("!HHHHHHHBxQ", *fixed) + tail
+
+
+@given(st.lists(st.tuples(st.sampled_from(Happened), entries()) | st.none(), max_size=4))
+def test_reports_are_decoded_in_order(content: list[tuple[Happened, TableEntry] | None]) -> None:
+    """What others did comes with the whole entry, what the session itself did (here None) not at all."""
+    raw = HEAD + b"".join(OWN if one is None else report(*one) for one in content)
+    assert monitor.decode_changes(raw) == [
+        Change(
+            happened,
+            InstalledEntry(
+                entry.table, entry.priority, 5, canonical(encode_match(entry.match)), encode_instructions(entry), 0, 0
+            ),
+        )
+        for happened, entry in filter(None, content)
+    ]
+
+
+@given(st.binary(max_size=64))
+def test_rubbish_is_a_transient_error(raw: bytes) -> None:
+    """Any bytes are either reports or a TransientError."""
+    try:
+        assert len(monitor.decode_changes(HEAD + raw)) <= len(raw) // 24
+    except TransientError as error:
+        assert "byte" in str(error)
+
+
+def test_another_experimenter_is_a_transient_error() -> None:
+    """Only flow monitors are understood."""
+    with pytest.raises(TransientError, match="flow monitor"):
+        monitor.decode_changes(bytes(8))
+
+
+@given(st.integers(0, 0xFFFFFFFF))
+def test_table_request_equals_ryu(xid: int) -> None:
+    """Statistics of all tables."""
+    assert tablestats.request(xid) == wire(PARSER.OFPTableStatsRequest(DATAPATH, 0), xid)
+
+
+def test_broken_table_statistics_are_a_transient_error() -> None:
+    """A part of a row is no row."""
+    assert tablestats.decode_counts(struct.pack("!B3xIQQ", 4, 7, 0, 0) * 1 + bytes(24)) == {4: 7}
+    with pytest.raises(TransientError, match="23 bytes"):
+        tablestats.decode_counts(bytes(23))
