@@ -30,7 +30,6 @@ from mininet_labs.network import LabNetwork
 from mininet_labs.probes.watch import frames, listen
 from mininet_labs.product import Product
 from runtime import tokens
-from topology import inventory as inventories
 from topology.model import Inventory
 
 RULES = 10_000
@@ -45,7 +44,6 @@ HOLD_SECONDS = 0.5
 """So long the cut is watched."""
 MAX_P50_MS = 5.0
 MAX_P99_MS = 25.0
-_INVENTORY = Path(__file__).with_name("isolate.yaml")
 _NEVER = 86_400.0
 
 
@@ -62,12 +60,12 @@ def rows(bench: Bench) -> list[Row]:
 
 
 def _measure(bench: Bench) -> list[float]:
-    inventory = inventories.load(_INVENTORY)
+    inventory = workload.one_vfn()
     logs = bench.folder("isolate")
     with ExitStack() as stack:
         network = stack.enter_context(LabNetwork(inventory))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-bench-")))
-        product = Product(folder, logs, _INVENTORY, learn_seconds=_NEVER)
+        product = Product(folder, logs, workload.ONE_VFN, learn_seconds=_NEVER)
         stack.callback(product.stop)
         product.start()
         _lay_down_policy(product, bench)
@@ -85,7 +83,7 @@ def _lay_down_policy(product: Product, bench: Bench) -> None:
         {"name": "streams", "action": "allow", "from": {"segment": "office"}, "to": {"segment": "shop"}},
         {"name": "crowd", "action": "allow", "from": {"segment": "crowd"}, "to": {"segment": "store"}},
     ]
-    segments = ("office", "shop", "crowd", "store")
+    segments = list(workload.one_vfn().segments)
     begin = time.monotonic()
     product.ask("PUT", "/policy", {"text": workload.document(RULES - len(streams), segments, streams)})
     wait_for("the policy is enforced", lambda: product.ask("GET", "/policy")["state"] == "enforced", 60.0, 0.2)

@@ -9,16 +9,25 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from policies.acl import Acl, Peer, Service
 from policies.entries import SetField, TableEntry
 from policies.pipeline.tables import DESTINATION_SEGMENT, IPV4, MARK, SOURCE_SEGMENT, TCP, Table, match
 from policies.rules import Protocol, Tier, Verdict
+from topology import inventory as inventories
+from topology.model import Inventory
 
 FIRST_PORT = 20_000
+ONE_VFN = Path(__file__).with_name("one.yaml")
 _DENY_EVERY = 9
 """Shares no factor with usual numbers of segments, so that all of them have some."""
+
+
+def one_vfn() -> Inventory:
+    """A network of one VFN and four segments."""
+    return inventories.load(ONE_VFN)
 
 
 @dataclass(frozen=True)
