@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from support.frames import frame
 from support.network import asking, ends, ip_packet
-from support.openflow import Switch, bridge
+from support.openflow import RUN_DIR, Switch, bridge
 
 from policies.pipeline.compile import compile_vfn
 from policies.rules import Action, Scope, SegmentationRule
 from policies.simulate import Packet
 from policies.translate import translate
+from ryu_apps.datapath import wait_until_followed
 from ryu_apps.wire.codec import WireCodec
 from topology.addresses import link_local, mac_number
 from topology.inventory import parse
@@ -61,40 +62,48 @@ class Wires:
         self._numbers = count(1)
 
     def reached(self, sender: str, frames: Iterable[bytes], witness: str) -> dict[bytes, set[str]]:
-        """Who receives each frame. Known when two broadcasts of `witness`, sent one after the other, have come round.
+        """Who receives each frame. Known when broadcasts of `witness`, sent one after the other, have come round.
 
-        The switch takes frames in order, and has delivered one before it takes the next batch.
+        The switch asks its ports in turns: after the first it may not have seen the frames, after the second it may
+        not have passed them on, after the third it has.
         """
         found: dict[bytes, set[str]] = {sent: set() for sent in frames}
         for sent in found:
             self._sockets[sender].send(sent)
-        for _ in range(2):
+        for _ in range(3):
             self._await(self._marker(witness), witness, found)
+        while self._read(0.0, found):
+            pass
         return found
 
     def _marker(self, witness: str) -> bytes:
         """A broadcast that nobody else sends."""
         end = ENDS[witness]
-        port = {"ip_proto": 17, "udp_src": 6000 + next(self._numbers), "udp_dst": 6000}
+        ports = {"ip_proto": 17, "udp_src": 6000 + next(self._numbers), "udp_dst": 6000}
         source = next(address for address in end.addresses if address.version == 4)
-        marker = wire(ip_packet(end, source, EVERYBODY, ip_address("255.255.255.255"), port))
+        marker = wire(ip_packet(end, source, EVERYBODY, ip_address("255.255.255.255"), ports))
         self._sockets[witness].send(marker)
         return marker
 
     def _await(self, marker: bytes, witness: str, found: dict[bytes, set[str]]) -> None:
         end = time.monotonic() + DEADLINE
-        seen = False
-        while not seen:
-            ready, _, _ = select.select(list(self._sockets.values()), [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"the broadcast of {witness} reached nobody"
-            for name, sock in self._sockets.items():
-                if sock in ready:
-                    received, where = sock.recvfrom(2048)
-                    if where[2] == socket.PACKET_OUTGOING:
-                        continue
-                    seen |= received == marker
-                    if received in found:
-                        found[received].add(name)
+        seen: list[bytes] = []
+        while marker not in seen:
+            seen = self._read(max(0.0, end - time.monotonic()), found)
+            assert seen, f"the broadcast of {witness} reached nobody"
+
+    def _read(self, patience: float, found: dict[bytes, set[str]]) -> list[bytes]:
+        """One frame from each port that has any, those it sends among them; notes who received which."""
+        ready, _, _ = select.select(list(self._sockets.values()), [], [], patience)
+        seen = []
+        for name, sock in self._sockets.items():
+            if sock in ready:
+                received, where = sock.recvfrom(2048)
+                outgoing = where[2] == socket.PACKET_OUTGOING
+                seen.append(b"" if outgoing else received)
+                if received in found and not outgoing:
+                    found[received].add(name)
+        return seen
 
 
 @pytest.fixture(scope="module")
@@ -126,12 +135,13 @@ def wire(fields: Packet) -> bytes:
 
 
 def install(switch: Switch, *rules: SegmentationRule) -> None:
-    """The switch holds exactly what these rules ask for."""
+    """The switch holds exactly what these rules ask for, and forwards by it."""
     codec = WireCodec()
     firewall = [each for rule in rules for each in translate(rule, INVENTORY)]
     switch.clear()
     entries = compile_vfn(INVENTORY, "here", PORTS, firewall)
     assert switch.transact(codec.bundle([codec.add(entry) for entry in entries], 1)).errors == ()
+    wait_until_followed(RUN_DIR)
 
 
 def packet(sender: str, source: str, receiver: str, target: str, transport: Packet = UDP) -> dict[str, int]:
