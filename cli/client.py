@@ -15,8 +15,17 @@ ANSWER_SECONDS = 10.0
 """Longer than control itself waits for engine and analyzer."""
 
 
-def ask(verb: str, path: str, query: Mapping[str, Any] | None = None, body: Mapping[str, Any] | None = None) -> Any:
+def ask(
+    verb: str,
+    path: str,
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | None = None,
+    seconds: float = ANSWER_SECONDS,
+) -> Any:
     """The JSON answer of a request; fields that are None are left out.
+
+    Args:
+        seconds: how long to wait for it.
 
     Raises:
         DynsegError: control is not there, refuses, or answers with something else.
@@ -33,7 +42,7 @@ def ask(verb: str, path: str, query: Mapping[str, Any] | None = None, body: Mapp
             params=_given(query),
             json=None if body is None else _given(body),
             headers={"Authorization": f"Bearer {_token(settings)}"},
-            timeout=ANSWER_SECONDS,
+            timeout=seconds,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         remedy = "start it with `ryu-manager ryu_apps/controller.py`, or set rest.listen, rest.port or DYNSEG_URL"

@@ -24,6 +24,7 @@ from runtime.errors import DynsegError
 from ryu_apps import parsers, rest, startup
 from ryu_apps.copies import Copies
 from ryu_apps.counters import Counters
+from ryu_apps.explain import Explain
 from ryu_apps.lag import LagMeter
 from ryu_apps.ovsdb import Ovsdb
 from ryu_apps.peer import Peer
@@ -85,7 +86,8 @@ class Control(RyuApp):
             supervisors=self._supervisors,
             peers=peers,
         )
-        rest.register(wsgi, rest.Backend(bearers, peers, status.collect))
+        explain = Explain(self._engine, self._ovsdb.trace)
+        rest.register(wsgi, rest.Backend(bearers, peers, status.collect, explain.answer))
 
     def start(self) -> None:
         """Start the rooms' greenthreads; Ryu calls this once everything is instantiated."""

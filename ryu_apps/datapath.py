@@ -1,4 +1,4 @@
-"""Waits until the local Open vSwitch forwards by its flow tables.
+"""Asks the local Open vSwitch itself: whether it forwards by its flow tables, and what it would do with a packet.
 
 A barrier says that the flow tables have changed, not that all packets feel it: the data path forwards by a cache of
 decisions, which revalidator threads bring up to date in passes (OVS, Documentation/topics/design.rst). Until the pass
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from runtime.errors import TransientError
@@ -44,9 +45,23 @@ def wait_until_followed(run_dir: Path) -> None:
         _command(path, "revalidator/wait")
 
 
-def _command(path: Path, method: str) -> str:
+def trace(run_dir: Path, bridge: str, flow: str, states: Sequence[str]) -> str:
+    """What a bridge would do with a packet, as ovs-appctl(8) `ofproto/trace` tells it.
+
+    Args:
+        flow: the packet, in the notation of ovs-fields(7).
+        states: what connection tracking finds, each time that the packet is handed to it.
+
+    Raises:
+        TransientError: the switch daemon cannot be asked, or refuses the flow.
+    """
+    options = [word for state in states for word in ("--ct-next", state)]
+    return _command(control_socket(run_dir), "ofproto/trace", bridge, flow, *options)
+
+
+def _command(path: Path, method: str, *params: str) -> str:
     """Carry out one command of the switch daemon; its answer."""
-    request = json.dumps({"id": 0, "method": method, "params": []}).encode()
+    request = json.dumps({"id": 0, "method": method, "params": params}).encode()
     text = ""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

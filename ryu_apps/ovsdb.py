@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +95,27 @@ class Ovsdb:
 
     def wait_until_followed(self, vfn: Vfn) -> None:
         """Return when packets meet the VFN's flow tables as they are now; at once when its switch is not local."""
-        if vfn.bridge not in self._bridges or not self._endpoint.startswith("unix:"):
+        run_dir = self._run_dir_of(vfn.bridge)
+        if run_dir is None:
             return
         try:
-            datapath.wait_until_followed(Path(self._endpoint.removeprefix("unix:")).parent)
+            datapath.wait_until_followed(run_dir)
         except TransientError as error:
             LOG.warning("cannot tell when the data path of %s follows its tables: %s", vfn.name, error)
+
+    def trace(self, bridge: str, flow: str, states: Sequence[str]) -> str | None:
+        """`datapath.trace` of a local bridge; None: its switch is not local.
+
+        Raises:
+            TransientError: the switch cannot be asked, or refuses the flow.
+        """
+        run_dir = self._run_dir_of(bridge)
+        return None if run_dir is None else datapath.trace(run_dir, bridge, flow, states)
+
+    def _run_dir_of(self, bridge: str) -> Path | None:
+        """Where the switch daemon of a bridge can be asked, if that is on this machine."""
+        local = bridge in self._bridges and self._endpoint.startswith("unix:")
+        return Path(self._endpoint.removeprefix("unix:")).parent if local else None
 
     def _compare(self, database: Database) -> None:
         self._bridges = database.bridges()

@@ -17,9 +17,6 @@ from ryu_apps.routes import BY_NAME, ROUTES, Route
 
 LOG = logging.getLogger("dynseg.control.rest")
 
-MAX_BODY = 1 << 20
-CALL_SECONDS = 5.0
-
 
 class RefusedError(DynsegError):
     """A request that is not carried out: HTTP status, what is wrong, what to do."""
@@ -36,6 +33,7 @@ class Backend:
     tokens: tuple[Token, ...]
     peers: Mapping[str, Peer]
     status: Callable[[Token], Mapping[str, Any]]
+    explain: Callable[[Mapping[str, Any], Token, float], Answer]
 
 
 def register(application: WSGIApplication, backend: Backend) -> None:
@@ -79,10 +77,12 @@ class Api(ControllerBase):
         params = {key: value for key, value in request.urlvars.items() if key not in ("route", "controller", "action")}
         params = _merge(params, read_query(route, request.GET))
         if route.takes_body:
-            params = _merge(params, read_body(request))
+            params = _merge(params, read_body(request, route.max_body))
         if route.process == "all":
             return Answer(200, json.dumps(backend.status(token)).encode())
-        return backend.peers[route.process].call(route.method, params, token.name, token.role, CALL_SECONDS)
+        if route.process == "switches":
+            return backend.explain(params, token, route.seconds)
+        return backend.peers[route.process].call(route.method, params, token.name, token.role, route.seconds)
 
 
 def authenticate(tokens: tuple[Token, ...], header: str) -> Token:
@@ -116,7 +116,7 @@ def read_query(route: Route, query: Mapping[str, str]) -> dict[str, Any]:
     return params
 
 
-def read_body(request: Any) -> dict[str, Any]:
+def read_body(request: Any, longest: int) -> dict[str, Any]:
     """The JSON object in a request's body; no body is an empty object.
 
     Raises:
@@ -124,9 +124,9 @@ def read_body(request: Any) -> dict[str, Any]:
     """
     if "Transfer-Encoding" in request.headers:
         raise RefusedError(411, "a body without a length is not read", "send Content-Length")
-    raw = request.body_file.read(MAX_BODY + 1) if (request.content_length or 0) <= MAX_BODY else None
-    if raw is None or len(raw) > MAX_BODY:
-        raise RefusedError(413, "the body is too large", f"send at most {MAX_BODY} bytes")
+    raw = request.body_file.read(longest + 1) if (request.content_length or 0) <= longest else None
+    if raw is None or len(raw) > longest:
+        raise RefusedError(413, "the body is too large", f"send at most {longest} bytes")
     if not raw.strip():
         return {}
     try:

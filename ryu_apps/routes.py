@@ -27,7 +27,28 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _one_of(*words: str) -> Converter:
+    def convert(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return convert
+
+
+CALL_SECONDS = 5.0
+MAX_BODY = 1 << 20
 _LIMIT = _whole(1, 1000)
+_PORT = _whole(0, 65535)
+_EXPLAIN: Mapping[str, Converter] = {
+    "source": str,
+    "destination": str,
+    "protocol": _one_of("tcp", "udp", "sctp", "icmp"),
+    "port": _PORT,
+    "source_port": _PORT,
+    "answer": _one_of("true", "false"),
+    "source_address": str,
+}
 _AUDIT: Mapping[str, Converter] = {"after": _whole(0, 2**63 - 1), "limit": _LIMIT, "kind": str}
 
 
@@ -39,8 +60,13 @@ class Route:
     path: str
     role: Role
     process: str
+    """`engine`, `analyzer`; `all`: both and control; `switches`: the engine, and control's local switches."""
     method: str
     query: Mapping[str, Converter] = field(default_factory=dict)
+    seconds: float = CALL_SECONDS
+    """How long the process may take to answer."""
+    max_body: int = MAX_BODY
+    """Bytes."""
 
     @property
     def name(self) -> str:
@@ -50,7 +76,7 @@ class Route:
     @property
     def takes_body(self) -> bool:
         """Does it read a JSON object?"""
-        return self.verb == "POST"
+        return self.verb in ("POST", "PUT")
 
 
 ROUTES = (
@@ -63,8 +89,12 @@ ROUTES = (
     Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
     Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
     Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
+    Route("GET", "/v1/policy", Role.VIEWER, "engine", "policy", {"version": _whole(1, 2**31 - 1)}),
+    Route("GET", "/v1/hits", Role.VIEWER, "engine", "hits"),
+    Route("GET", "/v1/explain", Role.VIEWER, "switches", "explain", _EXPLAIN, seconds=20.0),
     Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", _AUDIT),
     Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
+    Route("PUT", "/v1/policy", Role.OPERATOR, "engine", "lay_down", seconds=120.0, max_body=2 << 20),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
 )

@@ -16,7 +16,7 @@ from ryu_apps.copies import Copies
 from ryu_apps.lag import LagMeter
 from ryu_apps.ovsdb import Ovsdb
 from ryu_apps.peer import Peer
-from ryu_apps.rest import CALL_SECONDS
+from ryu_apps.routes import CALL_SECONDS
 from ryu_apps.sessions import Sessions
 from ryu_apps.supervisor import Supervisor
 from topology.model import Inventory

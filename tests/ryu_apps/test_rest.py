@@ -21,6 +21,9 @@ def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
     """What was asked; a missing VM is 404; the time line of risk comes as text."""
     if call["method"] == "risk":
         return 200, f'[{{"since": {call["params"].get("since", 0)}}}]'.encode()
+    if call["method"] == "trace_plan":
+        item = {"vfn": "alpha", "bridge": "alpha", "flow": "tcp,in_port=1", "states": ["trk,new"]}
+        return (200, [item]) if call["params"].get("source") != "nobody" else (400, {"error": "who?", "remedy": "-"})
     if call["params"].get("name") == "nobody":
         return 404, {"error": "no VM nobody", "remedy": "see `dynseg vms`"}
     return 200, {key: call[key] for key in ("method", "params", "actor", "role")}
@@ -200,3 +203,28 @@ def test_a_process_that_is_away_is_503_with_a_remedy(tmp_path: Any) -> None:
 def _away(node: Node) -> httpx.Response | None:
     response = node.ask("GET", "/v1/vms")
     return response if "away" in json.dumps(response.json()) else None
+
+
+def test_explain_asks_the_engine_the_switches_and_the_engine_again(node: Node) -> None:
+    """What switches answer goes to the engine beside the question; who is not on this machine is not asked."""
+    value = node.ask("GET", "/v1/explain?source=web1&destination=db1&port=5432&answer=true", Role.VIEWER).json()
+    assert value["method"] == "explain"
+    assert value["params"] == {
+        "source": "web1",
+        "destination": "db1",
+        "port": 5432,
+        "answer": "true",
+        "traces": {"alpha": {"error": "its switch is not on this machine"}},
+    }
+    assert node.ask("GET", "/v1/explain?source=nobody&destination=db1", Role.VIEWER).status_code == 400
+    for query in ("protocol=gre", "answer=yes", "port=65536", "traces=x"):
+        assert node.ask("GET", f"/v1/explain?{query}", Role.VIEWER).status_code == 400
+
+
+def test_a_policy_may_be_twice_as_long_as_other_bodies(node: Node) -> None:
+    """As text within JSON, up to its own limit."""
+    text = "#" * (3 << 19)
+    value = node.ask("PUT", "/v1/policy", json={"text": text}).json()
+    assert (value["method"], value["params"]) == ("lay_down", {"text": text})
+    assert node.ask("PUT", "/v1/policy", content=b" " * (2 << 20)).status_code == 200
+    assert node.ask("PUT", "/v1/policy", content=b" " * ((2 << 20) + 1)).status_code == 413

@@ -1,0 +1,137 @@
+"""Commands about the policy, against a running control; the peer behind it answers as the engine does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from support.control import Node, Peer
+
+from cli.main import main
+
+CALLS: list[Mapping[str, Any]] = []
+POLICY = {"version": 3, "state": "enforced", "actor": "anna", "vfns": {"alpha": True}, "text": "rules: []\n"}
+ZERO = {"allowed": 0, "answers": 0, "denied": 0, "observed": 0}
+HITS = [
+    {
+        "rule": "sql",
+        "kind": "policy",
+        "action": "allow",
+        "mode": "enforce",
+        "packets": {**ZERO, "allowed": 7, "answers": 5},
+        "bytes": {**ZERO, "allowed": 700, "answers": 500},
+        "vfns": {"alpha": {"packets": {**ZERO, "allowed": 2}, "bytes": {**ZERO, "allowed": 200}}},
+    }
+]
+EXPLAINED = {
+    "policy": {"verdict": "allow", "rule": "sql"},
+    "vfns": [{"vfn": "alpha", "by": "tables", "verdict": "allow", "table": "ENFORCEMENT", "rules": ["sql"]}],
+    "agree": True,
+    "disagreements": [],
+}
+
+
+def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
+    """What the engine would answer, in small."""
+    CALLS.append(call)
+    match call["method"]:
+        case "policy" | "lay_down":
+            return 200, POLICY
+        case "hits":
+            return 200, HITS
+        case "trace_plan":
+            return 200, []
+        case "explain":
+            loud = {"agree": False, "disagreements": ["VFN alpha: its tables say allow, its switch says drop"]}
+            return 200, {**EXPLAINED, **(loud if call["params"]["source"] == "odd1" else {})}
+    return 404, {"error": "no method", "remedy": "none"}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with Node(tmp_path_factory.mktemp("policies"), manage_bridges=False) as node:
+        node.run_dir.mkdir()
+        peers = [Peer(node.run_dir / f"{name}.sock", answer) for name in ("engine", "analyzer")]
+        try:
+            node.start()
+            node.wait_up()
+            for peer in peers:
+                peer.wait("hello")
+            yield node
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+def run(node: Node, *arguments: str) -> Result:
+    CALLS.clear()
+    return CliRunner().invoke(main, arguments, env={"DYNSEG_CONFIG": str(node.folder / "dynseg.yaml")})
+
+
+def asked(method: str) -> Mapping[str, Any]:
+    found = [call for call in CALLS if call["method"] == method]
+    assert len(found) == 1
+    params: Mapping[str, Any] = found[0]["params"]
+    return params
+
+
+def test_apply_sends_the_text_and_where_its_lists_are(node: Node, tmp_path: Path) -> None:
+    """The file as it is, and its own folder."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("# mine\nrules: []\n")
+    result = run(node, "policy", "apply", str(file))
+    assert result.exit_code == 0, result.output
+    assert asked("lay_down") == {"text": "# mine\nrules: []\n", "folder": str(tmp_path)}
+    assert "version: 3" in result.stdout
+
+
+def test_show_prints_the_text_as_it_was_written(node: Node) -> None:
+    """After the facts; an earlier version by its number."""
+    result = run(node, "policy", "show", "--version", "2")
+    assert asked("policy") == {"version": 2}
+    assert result.stdout.endswith("\n\nrules: []\n")
+    assert json.loads(run(node, "policy", "show", "--json").stdout) == POLICY
+
+
+def test_check_needs_no_control(node: Node, tmp_path: Path) -> None:
+    """A good file is counted, a bad one is one line with its place; nobody is asked."""
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text("rules: [{name: a, action: allow, from: any, to: any, mode: observe}]")
+    bad.write_text("rules: [{name: a, action: allow, from: any, to: {vm: web11}}]")
+    result = run(node, "policy", "check", str(good))
+    assert (result.exit_code, "observed: 1" in result.stdout) == (0, True)
+    result = run(node, "policy", "check", str(bad))
+    assert result.exit_code == 1
+    assert f"{bad}:1: rules.0.to.vm: rule a: no VM 'web11'" in result.stderr
+    assert CALLS == []
+
+
+def test_hits_are_a_table_of_sums(node: Node) -> None:
+    """Of all VFNs, or of one."""
+    lines = run(node, "hits").stdout.splitlines()
+    assert lines[0].split() == ["rule", "kind", "action", "mode", "allowed", "answers", "denied", "observed", "bytes"]
+    assert lines[1].split() == ["sql", "policy", "allow", "enforce", "7", "5", "0", "0", "1200"]
+    assert run(node, "hits", "--vfn", "alpha").stdout.splitlines()[1].split()[4:] == ["2", "0", "0", "0", "200"]
+    assert json.loads(run(node, "hits", "--json").stdout) == HITS
+
+
+def test_explain_asks_about_one_packet(node: Node) -> None:
+    """Every option is part of the question."""
+    options = ["--protocol", "udp", "--port", "53", "--source-port", "9", "--answer", "--source-address", "10.9.9.9"]
+    result = run(node, "explain", "web1", "192.0.2.7", *options)
+    assert result.exit_code == 0, result.output
+    question = {"protocol": "udp", "port": 53, "source_port": 9, "answer": "true", "source_address": "10.9.9.9"}
+    assert asked("trace_plan") == {"source": "web1", "destination": "192.0.2.7", **question}
+    assert "rule: sql" in result.stdout
+    assert "ENFORCEMENT" in result.stdout
+
+
+def test_a_disagreement_is_loud(node: Node) -> None:
+    """On the error output, with exit status 1."""
+    result = run(node, "explain", "odd1", "web1")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == ["DISAGREEMENT: VFN alpha: its tables say allow, its switch says drop"]
