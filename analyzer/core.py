@@ -16,7 +16,7 @@ from analyzer.behaviours import Scene
 from analyzer.features import flow_features
 from analyzer.flows import F8, I8, Array, FlowBatch, FlowState
 from analyzer.known import Known
-from analyzer.observe import contributions
+from analyzer.observe import ADMIN_PORTS, contributions
 from analyzer.risk import AGREE_P, MOST_ALONE, UNUSUAL_P, Finding, Verdict, decayed, risk_of, risk_of_p
 from analyzer.subjects import Subjects
 from analyzer.windows import Windows
@@ -24,6 +24,8 @@ from analyzer.windows import Windows
 AGREEING = 2
 """Evaluations, of the last three of a subject, in which behaviour and baseline must agree."""
 _LAST_THREE = 0b111
+NOTABLE = 20.0
+"""A flow of so much risk by itself is one that its initiator's risk may come from."""
 _DEEDS = FlowState.NEW | FlowState.ASKED | FlowState.FAILED | FlowState.SPOOFED
 """What makes the initiator of an event worth a look."""
 _PROVES_NOTHING = FlowState.SPOOFED | FlowState.FAILED | FlowState.ASKED
@@ -106,18 +108,37 @@ class Core:
 
     def finish(self, rows: Array) -> F8:
         """Risk (0..100) of finished flows by themselves; while learning they are learned from, and it is 0."""
-        novelty, new_service = self._known.judge(rows)
-        features = flow_features(rows, novelty, new_service)
+        features = self._features(rows)
         if self.learner is not None:
             self.learner.add_flows(rows["src_segment"], features)
-        if self.baseline is None:
-            return np.zeros(len(rows))
-        return np.minimum(risk_of_p(self.baseline.flow_p(rows["src_segment"], features)), MOST_ALONE)
+        return self._flow_risk(rows, features)
+
+    def flow_risk(self, rows: Array) -> F8:
+        """Risk (0..100) of flows by themselves, finished or not; nothing is learned from them."""
+        return self._flow_risk(rows, self._features(rows))
+
+    def score(self, rows: Array, own: F8) -> F8:
+        """Risk (0..100) of each flow as things stand.
+
+        It is the flow's own, or its initiator's where that is higher and the flow is of the kind that made it.
+        """
+        suspect = (rows["state"] & FlowState.FAILED != 0) | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE)
+        initiator = self.risk_now(self.subjects.lookup(rows), rows["end"])
+        return np.maximum(own, np.where(suspect, initiator, 0.0))
 
     def risk_now(self, index: I8, now: Array) -> F8:
         """Decayed risk of subjects, 0 for NOBODY."""
         risk = decayed(self._risk[index], now - self._risk_time[index])
         return np.where(index >= 0, risk, 0.0)
+
+    def _features(self, rows: Array) -> F8:
+        novelty, new_service = self._known.judge(rows)
+        return flow_features(rows, novelty, new_service)
+
+    def _flow_risk(self, rows: Array, features: F8) -> F8:
+        if self.baseline is None:
+            return np.zeros(len(rows))
+        return np.minimum(risk_of_p(self.baseline.flow_p(rows["src_segment"], features)), MOST_ALONE)
 
     def _reuse(self, recycled: I8) -> None:
         self._windows.forget(recycled)

@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer.flows import ACK, F8, FLOW, I8, RST, SYN, TCP, Array, Bool, FlowBatch, FlowState
 from analyzer.keytable import KeyTable, mix
+from analyzer.ledger import COUNTERS, Ledger, Parts
 
 IDLE_SECONDS = 120.0
 """After this silence the same 5-tuple is a new flow."""
@@ -34,7 +35,14 @@ def refused(flags: Array, src_pkts: Array, dst_pkts: Array) -> Bool:
 class FlowTable:
     """The newest flows of the network, at most `memory`."""
 
-    def __init__(self, memory: int, salt: int) -> None:
+    def __init__(self, memory: int, salt: int, recorded: bool = False) -> None:
+        """Empty.
+
+        Args:
+            memory: flows that are kept at most.
+            salt: of the hashes of their keys.
+            recorded: `record` is called regularly: what leaves the table before its end is kept for it.
+        """
         self._memory = memory
         self._salt = salt
         self._table = KeyTable(memory)
@@ -44,6 +52,7 @@ class FlowTable:
         self._unanswered = np.empty(0, np.int64)
         self._open = np.empty(0, np.int64)
         self._finished = np.empty(0, np.int64)
+        self._ledger = Ledger(self._table.size) if recorded else None
 
     def __len__(self) -> int:
         return self._table.used
@@ -62,7 +71,7 @@ class FlowTable:
         self._unanswered = self._unanswered[open_ & ~late]
         self._rows["state"][failed] |= np.uint8(FlowState.FAILED)
         events = self._rows[failed]
-        for name in ("src_pkts", "dst_pkts", "src_bytes", "dst_bytes"):
+        for name in COUNTERS:
             events[name] = 0
         events["state"] = FlowState.FAILED
         return FlowBatch(events)
@@ -77,6 +86,15 @@ class FlowTable:
     def set_risk(self, risk: F8) -> None:
         """Risk of each of the flows that `finish` gave last."""
         self._rows["risk"][self._finished] = risk
+
+    def record(self, seconds: float) -> Parts:
+        """For the record, since the last call: flows that ended, parts of those lasting `seconds`, what was displaced.
+
+        To be called after `finish` (and `set_risk`), before anything else.
+        """
+        assert self._ledger is not None, "a table that is not `recorded` keeps no ledger"
+        displaced, ended = self._ledger.take_displaced(), self._ledger.take(self._finished, self._rows)
+        return Parts.concat([displaced, ended, self._ledger.lasting(self._open, self._rows, seconds)])
 
     def newest(self, vm: int | None, limit: int) -> FlowBatch:
         """Flows with totals, newest first; those from or to `vm` only, when given."""
@@ -102,22 +120,25 @@ class FlowTable:
         pause = sums.first - self._rows["end"][slots]
         asks = (sides["proto"][first] == TCP) & ((sums.flags[:, 0] | sums.flags[:, 1]) & SYN != 0)
         fresh = new | (asks & (pause > REOPEN_SECONDS)) | (pause > IDLE_SECONDS)
+        if self._ledger is not None:
+            self._ledger.displace(slots[fresh & ~new], self._rows)
+            self._ledger.begin(slots[fresh])
         self._swapped[slots[fresh]] = sums.upper_initiates(sides[first])[fresh]
         events = sums.events(sides, first, self._swapped[slots])
-        self._merge(slots, fresh, events)
+        self._merge(slots, new, fresh, events)
         return FlowBatch(events)
 
-    def _merge(self, slots: I8, fresh: Bool, events: Array) -> None:
+    def _merge(self, slots: I8, new: Bool, fresh: Bool, events: Array) -> None:
         """Add events to the table and set their NEW and FAILED marks."""
         rows = self._rows[slots]
+        begun = new | (rows["state"] & FlowState.FINAL != 0)  # else it stands among the open ones already
         rows[fresh] = events[fresh]
-        for name in ("src_pkts", "dst_pkts", "src_bytes", "dst_bytes"):
+        for name in COUNTERS:
             rows[name][~fresh] += events[name][~fresh]
         rows["flags"] |= events["flags"]
         rows["end"] = np.maximum(rows["end"], events["end"])
         rows["start"] = np.minimum(rows["start"], events["start"])
         known = np.where(fresh, 0, rows["state"]).astype(np.uint8)
-        begun = fresh | (rows["state"] & FlowState.FINAL != 0)
         self._open = np.concatenate([self._open, slots[begun]])
         sent = rows["src_pkts"] > 0
         named = sent & (events["src_pkts"] > 0)  # the port of the initiator is known now
@@ -139,13 +160,18 @@ class FlowTable:
             return
         slots = np.flatnonzero(self._live)
         keep = max(0, self._memory - max(count, self._memory // 4))
-        kept = slots[np.argsort(self._rows["end"][slots], kind="stable")[len(slots) - min(keep, len(slots)) :]]
+        slots = slots[np.argsort(self._rows["end"][slots], kind="stable")]
+        lost, kept = np.split(slots, [len(slots) - min(keep, len(slots))])
+        if self._ledger is not None:
+            self._ledger.displace(lost, self._rows)
         rows, swapped = self._rows[kept], self._swapped[kept]
         waiting, unfinished = np.isin(kept, self._unanswered), np.isin(kept, self._open)
         moved = self._table.rebuild(kept)
         self._live[:] = False
         self._live[moved] = True
         self._rows[moved], self._swapped[moved] = rows, swapped
+        if self._ledger is not None:
+            self._ledger.move(kept, moved)
         self._unanswered, self._open = moved[waiting], moved[unfinished]
         self._finished = np.empty(0, np.int64)
 

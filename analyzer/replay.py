@@ -18,8 +18,7 @@ import numpy as np
 from analyzer.advisor import Advisor, Proposal, subject_of
 from analyzer.core import Core
 from analyzer.csvflows import read
-from analyzer.flows import F8, Array, FlowBatch, FlowState, address_text
-from analyzer.observe import ADMIN_PORTS
+from analyzer.flows import F8, FlowBatch, address_text
 from analyzer.risk import Verdict
 from analyzer.site import SEGMENT, Site
 
@@ -75,19 +74,11 @@ def replay(train: Sequence[FlowBatch], test: FlowBatch, site: Site) -> Replayed:
     adviser = _Adviser(site)
     done = 0
     for part in test.slices(STEP_SECONDS, STEP_ROWS):
-        result.scores[done : done + len(part)] = _scores(core, part.rows)
+        result.scores[done : done + len(part)] = core.score(part.rows, core.finish(part.rows))
         done += len(part)
         if done < len(test):  # whether the last step is over cannot be known
             result.rules += adviser.rules(core.feed(part))
     return result
-
-
-def _scores(core: Core, rows: Array) -> F8:
-    """Risk of each flow when it was seen: its own, and its initiator's where it is of the kind that made that risk."""
-    own = core.finish(rows)
-    index = core.subjects.lookup(rows)
-    suspect = (rows["state"] & FlowState.FAILED != 0) | ADMIN_PORTS[rows["dst_port"]] | (own >= 20)
-    return np.maximum(own, np.where(suspect, core.risk_now(index, rows["end"]), 0.0))
 
 
 class _Adviser:
