@@ -151,6 +151,24 @@ class LayDownParams(_Params):
         return self.text if self.text is not None else json.dumps(self.policy, indent=1)
 
 
+class ExplainParams(_Params):
+    """A packet, and what switches say that they would do with it."""
+
+    source: Name
+    """A VM, or an address."""
+    destination: Name
+    protocol: Literal[Protocol.TCP, Protocol.UDP, Protocol.SCTP, Protocol.ICMP] = Protocol.TCP
+    port: Annotated[int, Field(ge=0, le=65535)] = 80
+    """Of the destination."""
+    source_port: Annotated[int, Field(ge=0, le=65535)] = 50000
+    answer: bool = False
+    """Does it come from the other end of a connection that stands already?"""
+    source_address: Name | None = None
+    """What the packet says of its sender, if that is not so."""
+    traces: dict[str, dict[Literal["text", "error"], str]] = {}
+    """By VFN: the text of `ofproto/trace`, or why there is none."""
+
+
 Method = tuple[type[_Params], Callable[[Any, str], Answer | Later]]
 
 
