@@ -1,42 +1,26 @@
-"""All tables of a VFN from inventory, port numbers and firewall rules."""
+"""All tables of a VFN from inventory, policy, firewall rules and port numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from itertools import count, islice
 
 from policies.acl import Policy
-from policies.desired import Desired, Layer
+from policies.desired import Desired
 from policies.entries import Field, TableEntry
-from policies.pipeline.border import claims_of, honest
-from policies.pipeline.classes import destination_afar, destination_here, source_afar, source_here, strangers
-from policies.pipeline.enforcement import enforcement, judgements
-from policies.pipeline.forward import onward, to_all, to_vm
-from policies.pipeline.guard import checks, cut, from_vm
-from policies.pipeline.place import Place
-from policies.pipeline.tables import Table, go
-from policies.pipeline.tap import tap
-from policies.rules import FirewallRule, Verdict
-from topology.graph import Ways
-from topology.model import Inventory, Vm
+from policies.pipeline.guard import cut
+from policies.pipeline.judgement import acl_entries, contains
+from policies.pipeline.network import Network
+from policies.pipeline.registers import Registers
+from policies.pipeline.ruleset import Assigned
+from policies.pipeline.session import Cookies, Session
+from policies.pipeline.tables import Table
+from policies.rules import FirewallRule
+from topology.model import Inventory
 
-Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
-"""Cookies of many entries, in their order."""
+__all__ = ["Compiler", "Network", "compile_urgent", "compile_vfn", "missing_ports"]
 
 _NO_POLICY = Policy()
-_PASSED = ((Table.OBSERVE, Table.ENFORCEMENT), (Table.COMMIT, Table.FORWARD))
-
-
-@dataclass(frozen=True)
-class Network:
-    """Everything that decides what the VFNs must hold."""
-
-    inventory: Inventory
-    policy: Policy = field(default_factory=Policy)
-    rules: Mapping[str, tuple[FirewallRule, ...]] = field(default_factory=dict)
-    """Firewall rules by the id of their segmentation rule."""
-    ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """OpenFlow port number by interface name, by VFN. Ends and cables whose port is absent get no entries."""
 
 
 class Compiler:
@@ -49,18 +33,20 @@ class Compiler:
     def __init__(self, cookies: Cookies) -> None:
         self._cookies = cookies
         self._network: Network | None = None
-        self._done: dict[str, Desired] = {}
+        self._session: Session | None = None
 
     def compile(self, network: Network, vfn: str) -> Desired:
-        """Every entry that a VFN must hold. What has not changed since the last call is the same object."""
+        """Every entry that a VFN must hold. What is as it was in the last network is made of the same layers.
+
+        Raises:
+            PolicyError: address lists that need too many entries.
+        """
+        if self._session is None or not self._session.fits(network.inventory):
+            self._session, self._network = Session(self._cookies, network.inventory), None
         if network is not self._network:
-            self._network, self._done = network, {}
-        if vfn not in self._done:
-            rules = [rule for group in network.rules.values() for rule in group]
-            entries = compile_vfn(network.inventory, vfn, network.ports.get(vfn, {}), rules, network.policy)
-            layer = Layer(dict(zip(self._cookies(entries), entries, strict=True)))
-            self._done[vfn] = Desired([(layer,)])
-        return self._done[vfn]
+            self._session.follow(network)
+            self._network = network
+        return self._session.compile(vfn)
 
 
 def compile_vfn(
@@ -68,7 +54,7 @@ def compile_vfn(
     vfn: str,
     ports: Mapping[str, int],
     firewall_rules: Iterable[FirewallRule],
-    policy: Policy = _NO_POLICY,  # noqa: ARG001
+    policy: Policy = _NO_POLICY,
 ) -> tuple[TableEntry, ...]:
     """Every entry that a VFN must hold, by table and falling priority.
 
@@ -76,101 +62,48 @@ def compile_vfn(
         vfn: its name.
         ports: OpenFlow port number by interface name. Ends and cables whose port is absent get no entries;
             `missing_ports` names them.
-        firewall_rules: those of other VFNs are left out.
+        firewall_rules: those of other VFNs do nothing here.
         policy: what people have laid down.
     """
-    place = _place(inventory, vfn, ports)
-    rules = tuple(rule for rule in firewall_rules if rule.vfn == vfn)
-    cuts = _cuts(rules)
-    passing = (go(table, 0, {}, after) for table, after in _PASSED)
-    return _ordered(
-        (
-            *passing,
-            *_base(inventory, place, frozenset(cuts)),
-            *(entry for vm in inventory.vms.values() for entry in _anywhere(inventory, vm)),
-            *(entry for vm in place.vms for entry in _own(inventory, vm, ports.get(vm.port), cuts.get(vm.name, ()))),
-            *(entry for vm in inventory.vms.values() if place.gates for entry in claims_of(vm)),
-            *enforcement(inventory, rules),
-        )
-    )
-
-
-def _base(inventory: Inventory, place: Place, cut: frozenset[str]) -> Iterator[TableEntry]:
-    """What a VFN holds of itself."""
-    vfns = inventory.vfns
-    yield from checks(place, Table.SOURCE)
-    yield honest()
-    yield from tap(Table.SOURCE)
-    yield from strangers(place, [(end, vfns[end.vfn]) for end in inventory.outside.values()])
-    yield from onward(place, vfns, inventory.outside.values())
-    vms = {vm.name for vm in place.vms} - cut
-    wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
-    yield from to_all(place, vms, wary)
-
-
-def _own(inventory: Inventory, vm: Vm, port: int | None, cut_by: tuple[str, ...]) -> Iterator[TableEntry]:
-    """What a VFN holds of an own VM."""
-    segment = inventory.segment_number(vm)
-    if cut_by:
-        yield from cut(vm, port, cut_by)
-    if port is not None:
-        yield from from_vm(vm, port)
-        yield source_here(vm, segment, port)
-        yield to_vm(vm, port)
-    yield from destination_here(vm, segment)
-
-
-def _anywhere(inventory: Inventory, vm: Vm) -> Iterator[TableEntry]:
-    """What a VFN holds of any VM."""
-    segment = inventory.segment_number(vm)
-    yield source_afar(vm, segment)
-    yield from destination_afar(vm, segment, inventory.vfns[vm.vfn])
-
-
-def _place(inventory: Inventory, vfn: str, ports: Mapping[str, int]) -> Place:
-    vms = tuple(vm for vm in inventory.vms.values() if vm.vfn == vfn)
-    outside = tuple(end for end in inventory.outside.values() if end.vfn == vfn)
-    return Place(vfn, vms, outside, ports, Ways(inventory))
-
-
-def _cuts(rules: Iterable[FirewallRule]) -> dict[str, tuple[str, ...]]:
-    """Ids of the rules that cut a VM's port, by the VM's name."""
-    cuts: dict[str, tuple[str, ...]] = {}
-    for rule in sorted(rules, key=lambda rule: rule.rule_id):
-        if rule.cut_port_of is not None:
-            cuts[rule.cut_port_of] = (*cuts.get(rule.cut_port_of, ()), rule.rule_id)
-    return cuts
+    numbers = count()
+    network = Network(inventory, policy, _by_id(firewall_rules), {vfn: ports})
+    return _ordered(Compiler(lambda entries: tuple(islice(numbers, len(entries)))).compile(network, vfn).values())
 
 
 def compile_urgent(
     inventory: Inventory, vfn: str, ports: Mapping[str, int], firewall_rules: Iterable[FirewallRule]
 ) -> tuple[TableEntry, ...]:
-    """The part of `compile_vfn` that stops traffic by these rules: cut ports and drops."""
-    drops = tuple(rule for rule in firewall_rules if rule.vfn == vfn and rule.verdict is Verdict.DROP)
-    isolated = [(inventory.vms[name], rules) for name, rules in _cuts(drops).items()]
-    cuts = [entry for vm, rules in isolated for entry in cut(vm, ports.get(vm.port), rules)]
-    return _ordered((*cuts, *judgements(inventory, drops)))
+    """The part of `compile_vfn` that stops traffic by these rules: cut ports and drops that contain."""
+    assigned = Assigned(_by_id(rule for rule in firewall_rules if rule.vfn == vfn))
+    registers = Registers(inventory, ())
+    entries: list[TableEntry] = []
+    for name, rules in assigned.cuts.items():
+        vm = inventory.vms[name]
+        entries += cut(vm, ports.get(vm.port), rules)
+    for acl in filter(contains, assigned.acls):
+        entries += (entry for entry in acl_entries(acl, registers) if entry.table == Table.ENFORCEMENT)
+    return _ordered(entries)
 
 
 def missing_ports(inventory: Inventory, vfn: str, ports: Mapping[str, int]) -> tuple[str, ...]:
     """Interface names that the inventory gives to a VFN and that `ports` does not have."""
-    return _place(inventory, vfn, ports).missing
+    links = ((link.a, link.a_port, link.b, link.b_port) for link in inventory.links)
+    named = [port for a, a_port, b, b_port in links for end, port in ((a, a_port), (b, b_port)) if end == vfn]
+    named += [vm.port for vm in inventory.vms.values() if vm.vfn == vfn]
+    named += [end.port for end in inventory.outside.values() if end.vfn == vfn]
+    return tuple(name for name in named if name not in ports)
+
+
+def _by_id(rules: Iterable[FirewallRule]) -> dict[str, tuple[FirewallRule, ...]]:
+    groups: dict[str, tuple[FirewallRule, ...]] = {}
+    for rule in rules:
+        groups[rule.rule_id] = (*groups.get(rule.rule_id, ()), rule)
+    return groups
 
 
 def _ordered(entries: Iterable[TableEntry]) -> tuple[TableEntry, ...]:
-    """Entries in one order; what several rules ask for stands once and names them all."""
-    merged: dict[tuple[int, int, tuple[Field, ...]], TableEntry] = {}
-    for entry in entries:
-        key = (entry.table, -entry.priority, entry.match)
-        known = merged.get(key)
-        if known is None:
-            merged[key] = entry
-            continue
-        if (known.steps, known.goto) != (entry.steps, entry.goto):
-            raise ValueError(f"two entries contradict each other: {known} and {entry}")
-        merged[key] = replace(known, rules=tuple(sorted({*known.rules, *entry.rules})))
-    return tuple(entry for _, entry in sorted(merged.items(), key=lambda item: _sort_key(*item[0])))
+    return tuple(sorted(entries, key=lambda entry: (entry.table, -entry.priority, _sort_key(entry.match))))
 
 
-def _sort_key(table: int, falling: int, match: tuple[Field, ...]) -> tuple[int, int, list[tuple[str, int, int]]]:
-    return table, falling, [(field.name, field.value, -1 if field.mask is None else field.mask) for field in match]
+def _sort_key(match: tuple[Field, ...]) -> list[tuple[str, int, int]]:
+    return [(field.name, field.value, -1 if field.mask is None else field.mask) for field in match]

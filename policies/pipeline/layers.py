@@ -1,0 +1,71 @@
+"""What the layers of a VFN hold: its own base, an own VM, a VM of any VFN."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from policies.entries import TableEntry
+from policies.pipeline.border import honest
+from policies.pipeline.classes import destination_afar, destination_here, source_afar, source_here, strangers
+from policies.pipeline.connections import keep_entries, lookup_entries, opening_entries
+from policies.pipeline.forward import onward, to_all, to_vm
+from policies.pipeline.guard import checks, cut, from_vm
+from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixed_entries
+from policies.pipeline.needs import Needs
+from policies.pipeline.observe import observe_entry
+from policies.pipeline.place import Place
+from policies.pipeline.tap import tap
+from topology.model import Inventory, Vm
+
+
+def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: Needs) -> Iterator[TableEntry]:
+    """What a VFN holds besides what is of one VM, segment or rule.
+
+    Args:
+        isolated: names of VMs whose ports are cut.
+    """
+    vfns, ends = inventory.vfns, inventory.outside.values()
+    yield from checks(place, needs.judged_from)
+    yield honest()
+    yield from tap(needs.judged_from)
+    yield from strangers(place, [(end, vfns[end.vfn]) for end in ends])
+    yield observe_entry(observing=needs.observed_from is not None)
+    yield from fixed_entries()
+    yield from lookup_entries(REAL, needs.stateless, tracking=needs.tracking)
+    if needs.keeping:
+        yield from keep_entries(needs.stateless)
+    if needs.observed_from is not None:
+        yield from shadow_fixed_entries()
+        yield from lookup_entries(SHADOW, needs.stateless, tracking=needs.observing_answers)
+    yield from onward(place, vfns, ends)
+    vms = {vm.name for vm in place.vms} - set(isolated)
+    wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
+    yield from to_all(place, vms, wary)
+
+
+def own_vm(vm: Vm, segment: int, port: int | None, cut_by: tuple[str, ...], keeping: bool) -> Iterator[TableEntry]:
+    """What the VFN of a VM holds of it.
+
+    Args:
+        segment: number of its segment.
+        port: number of its port; None: it is not there.
+        cut_by: ids of the rules that cut it.
+        keeping: does the VFN keep connections?
+    """
+    if cut_by:
+        yield from cut(vm, port, cut_by)
+    if port is not None:
+        yield from from_vm(vm, port)
+        yield source_here(vm, segment, port)
+        yield to_vm(vm, port)
+        if keeping:
+            yield from opening_entries(vm)
+    yield from destination_here(vm, segment)
+
+
+def members(inventory: Inventory, vms: Collection[Vm]) -> Iterator[TableEntry]:
+    """What any VFN holds of the VMs of a segment."""
+    for vm in vms:
+        segment = inventory.segment_number(vm)
+        yield source_afar(vm, segment)
+        yield from destination_afar(vm, segment, inventory.vfns[vm.vfn])

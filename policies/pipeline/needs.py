@@ -1,0 +1,56 @@
+"""What the rules of a VFN need of its tables besides their own entries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from policies.acl import Acl, Mode
+from policies.pipeline.judgement import contains, priority
+from policies.pipeline.tables import Table
+from policies.rules import Verdict
+from topology.model import Segment
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Of one VFN."""
+
+    tracking: bool
+    """May a rule or default deny what is an answer?"""
+    observed_from: int | None
+    """The lowest priority of a rule in observe; None: there is none."""
+    observing_answers: bool
+    """May a rule in observe mean what is an answer?"""
+    stateless: tuple[int, ...]
+    """Numbers of the segments that keep no connections."""
+    lists: tuple[str, ...]
+    """Address lists that rules name, in the order of their names."""
+
+    @property
+    def keeping(self) -> bool:
+        """Does any connection have to be known?"""
+        return self.tracking or self.observing_answers
+
+    @property
+    def judged_from(self) -> Table:
+        """Where a packet goes on once it is known to be honest."""
+        return Table.SOURCE_LISTS if self.lists else Table.SOURCE
+
+
+def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
+    """What these rules and the defaults of these segments need."""
+    tracking = any("deny" in (segment.default, segment.outward) for segment in segments)
+    observed_from: int | None = None
+    observing_answers = False
+    lists: set[str] = set()
+    for acl in acls:
+        denies = acl.verdict is Verdict.DROP and not contains(acl)
+        if acl.mode is Mode.OBSERVE:
+            observed_from = priority(acl) if observed_from is None else min(observed_from, priority(acl))
+            observing_answers = observing_answers or denies
+        else:
+            tracking = tracking or denies
+        lists.update(end.list for end in (acl.source, acl.destination) if end.list is not None)
+    stateless = tuple(segment.number for segment in segments if segment.stateless)
+    return Needs(tracking, observed_from, observing_answers, stateless, tuple(sorted(lists)))

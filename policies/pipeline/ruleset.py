@@ -1,0 +1,191 @@
+"""The rules of a network: which there are, where they stand, and who may talk to whom by them.
+
+Follows the network from one state to the next, at the cost of what has changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from policies.acl import Acl, AddressList, Mode, Policy
+from policies.pipeline.exchange import Exchange
+from policies.pipeline.network import Rules
+from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
+from policies.pipeline.standing import Standing
+from policies.pipeline.whereabouts import Whereabouts
+from policies.rules import FirewallRule, Verdict
+from policies.translate import acl_of
+from topology.model import Segment
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What segmentation rules ask of one VFN."""
+
+    rules: Rules = field(default_factory=dict)
+
+    @cached_property
+    def acls(self) -> tuple[Acl, ...]:
+        """Rules to judge by."""
+        return tuple(dict.fromkeys(_acls(rule for group in self.rules.values() for rule in group)))
+
+    @cached_property
+    def cuts(self) -> Mapping[str, tuple[str, ...]]:
+        """Ids of the rules that cut a VM's port, sorted, by the VM's name."""
+        cuts: dict[str, tuple[str, ...]] = {}
+        for rule_id, group in sorted(self.rules.items()):
+            for rule in group:
+                if rule.cut_port_of is not None:
+                    cuts[rule.cut_port_of] = (*cuts.get(rule.cut_port_of, ()), rule_id)
+        return cuts
+
+
+class Ruleset:
+    """Policy and firewall rules of a network whose segments stay what they are."""
+
+    def __init__(self, segments: Iterable[Segment]) -> None:
+        self.exchange = Exchange(segments)
+        self.standing = Standing()
+        self.exchange_state = object()
+        """Another object whenever `exchange` has changed."""
+        self.standing_state = object()
+        """The same of `standing`."""
+        self._policy = Policy()
+        self._rules: Rules = {}
+        self._asked: Counter[Acl] = Counter()
+        """Every rule to judge by, and how often the policy and firewall rules ask for it."""
+        self._assigned: dict[str, Assigned] = {}
+        self._naming: dict[str, dict[Acl, None]] = {}
+        """Rules that allow something to or from a VM, by its name."""
+        self._named: dict[Acl, frozenset[str]] = {}
+        """And the other way round."""
+        self._lists: Mapping[str, AddressList] = {}
+        self._addresses: Addresses | None = None
+        """Of the inventory; None: not asked for since they changed."""
+        self._where: Whereabouts | None = None
+
+    @property
+    def acls(self) -> Collection[Acl]:
+        """All rules to judge by, of any mode."""
+        return self._asked.keys()
+
+    def assigned(self, vfn: str) -> Assigned:
+        """What segmentation rules ask of a VFN; the same object while that stays the same."""
+        return self._assigned.get(vfn, _NOTHING)
+
+    def follow(self, policy: Policy, rules: Rules, where: Whereabouts) -> tuple[list[Acl], list[Acl]]:
+        """Take the network as it is now; tells which rules have come and which are gone."""
+        changes = self._assign(rules)
+        if policy is not self._policy:
+            changes.subtract(self._policy.acls)
+            changes.update(policy.acls)
+        come, gone = self._count(changes)
+        moving = self._readdressed(policy, where)
+        self._stand(policy, moving)
+        self._let_exchange(where, come, gone, moving)
+        self._policy, self._rules = policy, rules
+        return come, gone
+
+    def _assign(self, rules: Rules) -> Counter[Acl]:
+        """Hand firewall rules to their VFNs; tells how much more often, or less, each is asked for."""
+        changes: Counter[Acl] = Counter()
+        if rules is self._rules:
+            return changes
+        hands: dict[str, dict[str, tuple[FirewallRule, ...]]] = {}
+        for name in rules.keys() | self._rules.keys():
+            before, after = self._rules.get(name, ()), rules.get(name, ())
+            if before is after:
+                continue
+            changes.subtract(_acls(before))
+            changes.update(_acls(after))
+            for vfn in dict.fromkeys(rule.vfn for rule in (*before, *after)):
+                own = hands.setdefault(vfn, dict(self.assigned(vfn).rules))
+                own[name] = tuple(rule for rule in after if rule.vfn == vfn)
+        for vfn, own in hands.items():
+            self._assigned[vfn] = Assigned({name: group for name, group in own.items() if group})
+        return changes
+
+    def _count(self, changes: Counter[Acl]) -> tuple[list[Acl], list[Acl]]:
+        come: list[Acl] = []
+        gone: list[Acl] = []
+        for acl, change in changes.items():
+            before, after = self._asked[acl], self._asked[acl] + change
+            if before != after:
+                self._asked[acl] = after
+                if not before:
+                    come.append(acl)
+                if not after:
+                    gone.append(acl)
+                    del self._asked[acl]
+        return come, gone
+
+    def _readdressed(self, policy: Policy, where: Whereabouts) -> list[Acl]:
+        """Rules whose ends are now elsewhere, since addresses have other owners or lists other content."""
+        moved = self._where is None or where.addresses is not self._where.addresses
+        lists = {name for name in policy.lists if policy.lists[name] != self._lists.get(name)}
+        self._where, self._lists = where, policy.lists
+        if moved:
+            self._addresses = None
+        if not moved and not lists:
+            return []
+        ends = ((acl, end) for acl in self._asked for end in (acl.source, acl.destination))
+        return [
+            acl for acl, end in ends if (moved and end.nets) or (end.list is not None and (moved or end.list in lists))
+        ]
+
+    def _stand(self, policy: Policy, moving: Iterable[Acl]) -> None:
+        before, after = dict.fromkeys(self._policy.acls), dict.fromkeys(policy.acls)
+        gone = before.keys() - after.keys()
+        come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
+        for acl in gone:
+            self.standing.remove(acl)
+        for acl in come:
+            self.standing.put(acl, standing(acl, *self._ends(acl)))
+        if come or gone:
+            self.standing_state = object()
+
+    def _let_exchange(
+        self, where: Whereabouts, come: Iterable[Acl], gone: Iterable[Acl], moving: Iterable[Acl]
+    ) -> None:
+        changed = False
+        for acl in gone:
+            changed |= self.exchange.remove(acl)
+            for vm in self._named.pop(acl, ()):
+                del self._naming[vm][acl]
+        renamed = (acl for vm in where.moved for acl in self._naming.get(vm, ()))
+        for acl in dict.fromkeys((*come, *moving, *renamed)):
+            if acl.verdict is Verdict.ALLOW and acl.mode is Mode.ENFORCE:
+                ends = self._ends(acl)
+                source, destination = (segments_of(end, where.inventory) for end in ends)
+                changed |= self.exchange.put(acl, (source, destination))
+                self._name(acl, ends[0].vms | ends[1].vms)
+        if changed:
+            self.exchange_state = object()
+
+    def _name(self, acl: Acl, vms: frozenset[str]) -> None:
+        """Note that a rule speaks of these VMs."""
+        for vm in self._named.get(acl, frozenset()) - vms:
+            del self._naming[vm][acl]
+        for vm in vms:
+            self._naming.setdefault(vm, {})[acl] = None
+        self._named[acl] = vms
+
+    def _ends(self, acl: Acl) -> tuple[Reach, Reach]:
+        if self._addresses is None:
+            assert self._where is not None  # there is no rule before the first network
+            inventory = self._where.inventory
+            self._addresses = Addresses(inventory.vms.values(), many=len(inventory.vfns))
+        return reach_of(acl.source, self._lists, self._addresses), reach_of(
+            acl.destination, self._lists, self._addresses
+        )
+
+
+_NOTHING = Assigned()
+
+
+def _acls(rules: Iterable[FirewallRule]) -> Iterator[Acl]:
+    """What firewall rules judge by."""
+    return (acl for rule in rules if (acl := acl_of(rule)) is not None)

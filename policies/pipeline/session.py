@@ -1,0 +1,202 @@
+"""The compiler's memory of a network whose segments, VFNs, cables and outside ports stay what they are.
+
+Each part of a VFN's entries is remembered with what it follows from, and made anew only when that is something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+
+from policies.acl import Acl, Mode
+from policies.desired import Desired, Group, Layer
+from policies.entries import TableEntry
+from policies.pipeline import judgement, layers
+from policies.pipeline.border import claims_of
+from policies.pipeline.lists import list_entries
+from policies.pipeline.memory import Memory
+from policies.pipeline.needs import Needs, needs_of
+from policies.pipeline.network import Network
+from policies.pipeline.place import Place
+from policies.pipeline.registers import Registers
+from policies.pipeline.rulebook import Rulebook
+from policies.pipeline.ruleset import Ruleset
+from policies.pipeline.whereabouts import Whereabouts, locate
+from topology.graph import Ways
+from topology.model import Inventory, Vm
+
+Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
+"""Cookies of many entries, in their order."""
+
+
+class Session:
+    """What is known of a network, from one state to the next."""
+
+    def __init__(self, cookies: Cookies, inventory: Inventory) -> None:
+        self._cookies = cookies
+        self._layout = inventory
+        self._ways = Ways(inventory)
+        self._where: Whereabouts | None = None
+        self._network = Network(inventory)
+        self._registers = Registers(inventory, ())
+        self._rules = Ruleset(inventory.segments.values())
+        self._observed: set[Acl] = set()
+        self._book = Rulebook(self._layer)
+        for segment in inventory.segments.values():
+            self._book.put(segment, judgement.default_entries(segment))
+        self._memory = Memory()
+        self._members: dict[str, Layer] = {}
+        self._done: dict[str, Desired] = {}
+
+    def fits(self, inventory: Inventory) -> bool:
+        """Is it the same network but for its VMs?"""
+        known = self._layout
+        parts = ((known.segments, inventory.segments), (known.vfns, inventory.vfns), (known.outside, inventory.outside))
+        return known.links == inventory.links and all(a is b or list(a.items()) == list(b.items()) for a, b in parts)
+
+    def follow(self, network: Network) -> None:
+        """Take the network as it is now."""
+        before, self._where = self._where, locate(network.inventory, self._where)
+        where = self._where
+        if before is not None:
+            for vm in before.inventory.vms.keys() - network.inventory.vms.keys():
+                self._memory.forget(("own", vm))
+                self._memory.forget(("claims", vm))
+        known = {} if before is None else before.members
+        for segment in [name for name in self._members if where.members[name] is not known.get(name)]:
+            del self._members[segment]
+        come, gone = self._rules.follow(network.policy, network.rules, where)
+        self._network = network
+        self._put_rules(come, gone, renumbered=before is not None and where.numbers is not before.numbers)
+
+    def _put_rules(self, come: Sequence[Acl], gone: Sequence[Acl], *, renumbered: bool) -> None:
+        """Bring the entries of rules to where the rules are."""
+        lists = tuple(self._network.policy.lists)
+        if lists != self._registers.lists or renumbered:
+            come = list(self._rules.acls)
+        self._registers = Registers(self._network.inventory, lists)
+        for acl in gone:
+            self._book.remove(acl)
+            self._book.remove(("shadow", acl))
+        for acl in come:
+            if acl.mode is Mode.ENFORCE:
+                self._book.put(acl, judgement.acl_entries(acl, self._registers))
+        was_observing = bool(self._observed)
+        self._observed = {acl for acl in (*self._observed, *come) if acl.mode is Mode.OBSERVE} - {*gone}
+        if self._observed or was_observing:
+            self._put_shadows(come, was_observing=was_observing)
+
+    def _put_shadows(self, come: Iterable[Acl], *, was_observing: bool) -> None:
+        """The same of their shadows, which are there while any rule is in observe."""
+        segments = self._layout.segments.values()
+        if not self._observed:
+            for asker in (*self._rules.acls, *segments):
+                self._book.remove(("shadow", asker))
+            return
+        if not was_observing:
+            come = self._rules.acls
+            for segment in segments:
+                self._book.put(("shadow", segment), judgement.shadow_default_entries(segment))
+        for acl in come:
+            self._book.put(("shadow", acl), judgement.shadow_entries(acl, self._registers))
+
+    def compile(self, vfn: str) -> Desired:
+        """Every entry that a VFN must hold."""
+        groups = tuple(self._groups(vfn))
+        done = self._done.get(vfn)
+        if done is None or any(a is not b for a, b in zip(groups, done.groups, strict=True)):
+            done = self._done[vfn] = Desired(groups)
+        return done
+
+    def _groups(self, vfn: str) -> Iterator[Group]:
+        recall, where, rules, segments = self._memory.recall, self._located, self._rules, self._layout.segments
+        own, home, assigned = where.residents[vfn], where.homes[vfn], rules.assigned(vfn)
+        given = self._network.ports.get(vfn, {})
+        ports = recall((vfn, "ports"), (given,), lambda: dict(given))
+        place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
+        cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
+        partners = recall((vfn, "partners"), (rules.exchange_state, home), lambda: rules.exchange.partners(home))
+        behind = tuple(where.homes[goal] for goal in self._ways.transit[vfn])
+        known = recall((vfn, "known"), (partners, *behind), lambda: self._names(partners, *behind))
+        judged = recall((vfn, "judged"), (partners, home), lambda: self._names(partners, home))
+        acls = recall(
+            (vfn, "acls"),
+            (rules.standing_state, home, own, assigned),
+            lambda: tuple({**rules.standing.at(home, (vm.name for vm in own)), **dict.fromkeys(assigned.acls)}),
+        )
+        needs = recall((vfn, "needs"), (acls, judged), lambda: needs_of(acls, [segments[name] for name in judged]))
+
+        yield recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs))
+        yield recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs))
+        yield recall((vfn, "members"), (known, where.members), lambda: self._members_of(known))
+        judging = (acls, judged, self._book.state)
+        yield recall((vfn, "rules"), judging, lambda: self._judging(acls, judged))
+        yield recall((vfn, "shadows"), (*judging, needs), lambda: self._shadows(acls, judged, needs))
+        yield self._lists(needs.lists)
+        yield recall("claims", (where.addresses,), self._claims) if vfn in where.outside else ()
+
+    @property
+    def _located(self) -> Whereabouts:
+        assert self._where is not None  # `follow` comes first
+        return self._where
+
+    def _place(self, vfn: str, own: tuple[Vm, ...], ports: Mapping[str, int]) -> Place:
+        return Place(vfn, own, self._located.outside.get(vfn, ()), ports, self._ways)
+
+    def _names(self, *segments: Iterable[str]) -> tuple[str, ...]:
+        """Segments of the inventory among these, in its order."""
+        wanted = set(chain(*segments))
+        return tuple(name for name in self._layout.segments if name in wanted)
+
+    def _layer(self, entries: Iterable[TableEntry]) -> Layer:
+        listed = tuple(entries)
+        return Layer(dict(zip(self._cookies(listed), listed, strict=True)))
+
+    def _base(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
+        return (self._layer(layers.base(self._layout, place, cuts, needs)),)
+
+    def _own(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
+        ports = place.ports
+        return tuple(self._own_vm(vm, ports.get(vm.port), cuts.get(vm.name, ()), needs.keeping) for vm in place.vms)
+
+    def _own_vm(self, vm: Vm, port: int | None, cut_by: tuple[str, ...], keeping: bool) -> Layer:
+        segment = self._layout.segment_number(vm)
+        inputs = (vm, port, cut_by, keeping)
+        return self._memory.recall(
+            ("own", vm.name), inputs, lambda: self._layer(layers.own_vm(vm, segment, port, cut_by, keeping))
+        )
+
+    def _members_of(self, segments: Iterable[str]) -> Group:
+        members = self._located.members
+        for name in segments:
+            if name not in self._members and name in members:
+                self._members[name] = self._layer(layers.members(self._layout, members[name]))
+        return tuple(self._members[name] for name in segments if name in self._members)
+
+    def _judging(self, acls: Iterable[Acl], judged: Iterable[str]) -> Group:
+        askers = chain((self._layout.segments[name] for name in judged), (a for a in acls if a.mode is Mode.ENFORCE))
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
+
+    def _shadows(self, acls: Iterable[Acl], judged: Iterable[str], needs: Needs) -> Group:
+        if needs.observed_from is None:
+            return ()
+        lowest = needs.observed_from
+        segments = (self._layout.segments[name] for name in judged)
+        askers = (("shadow", asker) for asker in (*segments, *(a for a in acls if judgement.priority(a) >= lowest)))
+        return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
+
+    def _lists(self, names: tuple[str, ...]) -> Group:
+        """Registers of address lists; VFNs that need the same share them."""
+        if not names:
+            return ()
+        lists, registers = self._network.policy.lists, self._registers
+        wanted = tuple(lists[name] for name in names)
+        inputs = (self._memory.recall("lists", (registers.lists,), lambda: registers.lists), *wanted)
+        return self._memory.recall(("lists", names), inputs, lambda: (self._layer(list_entries(wanted, registers)),))
+
+    def _claims(self) -> Group:
+        return tuple(map(self._claims_of, self._located.inventory.vms.values()))
+
+    def _claims_of(self, vm: Vm) -> Layer:
+        """What nobody outside may claim to be."""
+        return self._memory.recall(("claims", vm.name), (vm.mac, vm.addresses), lambda: self._layer(claims_of(vm)))
