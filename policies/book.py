@@ -12,10 +12,10 @@ from typing import Any
 from policies import lifecycle
 from policies.admission import Admitted, Ground, Refused, admit, entitled
 from policies.lifecycle import RuleRecord, move
-from policies.reconcile import VfnState
 from policies.rules import FirewallRule, RuleState, SegmentationRule
 from policies.store import Entry, Store, record_json
 from policies.translate import translate
+from policies.vfnstate import VfnState
 from runtime.errors import PolicyError
 from runtime.settings import EngineSettings
 from topology.model import Inventory
@@ -59,6 +59,10 @@ class Book:
     def in_force(self) -> dict[str, tuple[FirewallRule, ...]]:
         """What belongs into the switches, by rule id."""
         return {identity: self._firewall[identity] for identity, r in self.records.items() if r.state.live}
+
+    def not_yet_gone(self) -> dict[str, tuple[FirewallRule, ...]]:
+        """What may be in the switches, by rule id: what is in force, and what has ended and was not seen to be gone."""
+        return dict(self._firewall)
 
     def judge(self, rule: SegmentationRule, now: float) -> Admitted | Refused:
         """Admit or refuse a rule, and write it down either way."""

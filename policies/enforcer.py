@@ -1,45 +1,57 @@
 """All VFNs: what each must hold, what each was last seen to hold, and the messages in between.
 
-Rules come in as firewall rules by id, events of VFNs as control tells them; what goes out are messages for control and
-news for the engine. No decision about a rule is made here.
+Rules come in as firewall rules by id, the policy whole, events of VFNs as control tells them; what goes out are
+messages for control and news for the engine. No decision about a rule is made here.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from policies.acl import Policy
-from policies.codec import SwitchCodec
-from policies.entries import Field, SetField, TableEntry
-from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
-from policies.pipeline.tables import SOURCE_VM, Table
-from policies.reconcile import (
+from policies.codec import COPIES_METER, SwitchCodec
+from policies.cuts import Cuts
+from policies.desired import Desired
+from policies.meanings import Meanings
+from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
+from policies.reconcile import step
+from policies.rules import FirewallRule
+from policies.vfnstate import (
+    Ahead,
     Applied,
     Apply,
     Command,
+    Count,
+    Counted,
     Down,
+    DropMeters,
     Event,
+    Goal,
     Installed,
     Phase,
     Read,
+    Synced,
     Timer,
+    Touched,
+    Unwatched,
     Up,
     VfnState,
     Wanted,
-    step,
 )
-from policies.rules import FirewallRule, Verdict
 from runtime.channel import Message
+from runtime.settings import OpenFlowSettings
 from topology.model import Inventory
 
-_LIMIT_REQUEST = 1 << 32
-"""The request that limits a VFN's copies."""
-_URGENT_REQUESTS = _LIMIT_REQUEST + 1
-"""Requests from here on are urgent sends; a VFN's cycle counts from 1."""
-_MAX_URGENT = 10_000
+_PAST_REQUESTS = 1 << 32
+"""Requests from here on are of what is sent past the cycle; a VFN's cycle counts from 1."""
+_MOST_PAST = 10_000
+_WATCH = "the switch does not tell of changes by others, which are found by reading everything each time"
+_METERS = "the switch does not take its meters, so copies and new connections are not limited"
+_RAISE = "the port of a VM stays down"
 
 
 @dataclass(frozen=True)
@@ -52,9 +64,10 @@ class UrgentDone:
 
 
 @dataclass(frozen=True)
-class Unlimited:
-    """A VFN refuses the meter that limits its copies."""
+class Refusal:
+    """A VFN refuses what is no entry, and goes on without."""
 
+    reason: str
     errors: Sequence[Mapping[str, Any]]
 
 
@@ -63,7 +76,20 @@ class News:
     """Something that the engine has to put on record or act upon."""
 
     vfn: str
-    what: Command | UrgentDone | Unlimited
+    what: Command | UrgentDone | Refusal
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """What was sent past the cycle and waits for its barrier."""
+
+    vfn: str
+    rule: str | None = None
+    """The rule whose drops they are."""
+    refused: str = ""
+    """If it is no rule's: what to say when the switch refuses it."""
+    leads_to: Event | None = None
+    """If it is no rule's: what that means for the VFN's machine."""
 
 
 @dataclass
@@ -73,7 +99,7 @@ class Outcome:
     control: list[Message] = field(default_factory=list)
     news: list[News] = field(default_factory=list)
     renamed: set[str] = field(default_factory=set)
-    """VFNs whose cookies now mean something else."""
+    """VFNs whose cookies now mean something else to the analyzer."""
 
     def add(self, other: Outcome) -> None:
         """Take in what follows from another event."""
@@ -82,84 +108,143 @@ class Outcome:
         self.renamed |= other.renamed
 
 
+@dataclass(frozen=True)
+class Work:
+    """A VFN to compile, with everything as it was when the work was given out."""
+
+    vfn: str
+    network: Network
+    rules: frozenset[str]
+    """Ids of the rules that concern the VFN."""
+    serial: int
+    """Rises with every change of the network."""
+
+
 class Enforcer:
     """The VFNs of an inventory. Times are seconds of a clock that never goes back."""
 
-    def __init__(self, inventory: Inventory, codec: SwitchCodec, interval: float, copies_per_second: int) -> None:
+    def __init__(self, inventory: Inventory, codec: SwitchCodec, settings: OpenFlowSettings) -> None:
         self._inventory = inventory
         self._codec = codec
-        self._copies_per_second = copies_per_second
-        self._ports: dict[str, Mapping[str, int]] = {}
-        self._policy = Policy()
-        self._rules: Mapping[str, tuple[FirewallRule, ...]] = {}
-        self._behind: set[str] = set()
-        self._urgent: dict[int, tuple[str, str]] = {}
-        self._urgent_requests = itertools.count(_URGENT_REQUESTS)
-        self.states = {name: VfnState(interval) for name in inventory.vfns}
+        self._settings = settings
+        self._network = Network(inventory)
+        self._compiler = Compiler(codec.cookies)
+        self._rules_of: dict[str, frozenset[str]] = dict.fromkeys(inventory.vfns, frozenset())
+        self._behind: dict[str, None] = {}
+        self._serial = 0
+        self._at_work: str | None = None
+        self._hurried: dict[str, int] = {}
+        self._meanings = Meanings(inventory)
+        self._cuts = Cuts(inventory)
+        self._own_vms = {name: [vm for vm in inventory.vms.values() if vm.vfn == name] for name in inventory.vfns}
+        self._past: dict[int, _Sent] = {}
+        self._requests = itertools.count(_PAST_REQUESTS)
+        self.states = {name: VfnState(settings.reconcile_seconds, settings.audit_seconds) for name in inventory.vfns}
 
     def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
-        """The rules that belong into the switches, by id. VFNs for which they changed follow in `catch_up`."""
-        changed = {*rules.items()} ^ {*self._rules.items()}
-        self._rules = dict(rules)
-        self._behind |= {firewall.vfn for _, group in changed for firewall in group}
+        """The rules that belong into the switches, by id. VFNs for which they changed follow by `next_work`."""
+        before = self._network.rules
+        changed = [rule for rule in before.keys() | rules.keys() if before.get(rule) is not rules.get(rule)]
+        self._change(rules=dict(rules))
+        concerned: dict[str, set[str]] = defaultdict(set)
+        for rule in changed:
+            for firewall in (*before.get(rule, ()), *rules.get(rule, ())):
+                concerned[firewall.vfn].add(rule)
+        for vfn, some in concerned.items():
+            here = {rule for rule in some if any(one.vfn == vfn for one in rules.get(rule, ()))}
+            self._rules_of[vfn] = self._rules_of[vfn] - some | here
+            self._behind[vfn] = None
+        self.remember({rule: rules[rule] for rule in changed if rule in rules})
+
+    def remember(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
+        """These rules are, or were, in force: they may have left ports down."""
+        for group in rules.values():
+            self._cuts.remember(group)
 
     def set_policy(self, policy: Policy) -> None:
-        """What people have laid down. The VFNs follow in `catch_up`."""
-        if policy is not self._policy:
-            self._policy = policy
-            self._behind |= self.states.keys()
+        """What people have laid down. The VFNs follow by `next_work`."""
+        if policy is not self._network.policy:
+            self._change(policy=policy)
+            self._behind |= dict.fromkeys(self.states)
 
     def follows(self, vfn: str) -> bool:
         """Is it connected, and was it read back with what the present policy and rules ask of it?"""
-        return self.states[vfn].in_sync and vfn not in self._behind
+        return self.states[vfn].in_sync and vfn not in self._behind and vfn != self._at_work
 
     @property
     def behind(self) -> bool:
-        """Is there something for `catch_up` to do?"""
-        return bool(self._behind)
+        """Has `next_work` something to give out?"""
+        return bool(self._behind) and self._at_work is None
 
-    def catch_up(self, now: float) -> Outcome:
-        """Compile the VFNs whose rules have changed. Put off until here, so that urgent sends do not wait for it."""
-        outcome = Outcome()
-        for vfn in sorted(self._behind):
-            outcome.add(self._want(vfn, now))
+    def next_work(self) -> Work | None:
+        """A VFN to compile, which may take long: to be done by `compile` and then given to `want`. One at a time."""
+        while self.behind:
+            vfn = next(iter(self._behind))
+            del self._behind[vfn]
+            if self.states[vfn].phase is not Phase.AWAY:
+                self._at_work = vfn
+                return Work(vfn, self._network, self._rules_of[vfn], self._serial)
+        return None
+
+    def compile(self, work: Work) -> Desired:
+        """What the VFN must hold. Touches nothing but the compiler, so it may run in a thread, one at a time."""
+        return self._compiler.compile(work.network, work.vfn)
+
+    def want(self, work: Work, entries: Desired, now: float) -> Outcome:
+        """Give a VFN's machine what it must hold."""
+        vfn, self._at_work = work.vfn, None
+        if self.states[vfn].phase is Phase.AWAY:
+            return Outcome()
+        if work.serial < self._hurried.get(vfn, 0):
+            return Outcome()  # it knows nothing yet of drops that have been sent since, and would take them out
+        before = self.states[vfn].goal.entries
+        goal = Goal(entries, work.rules, work.network.policy.version, self._meters(vfn))
+        outcome = self._step(vfn, Wanted(goal), now)
+        if self._meanings.follow(vfn, entries, before):
+            outcome.renamed.add(vfn)
         return outcome
 
-    def send_urgent(self, rule: str) -> Outcome:
-        """Send the drops of a rule to its VFNs at once, ahead of their cycles."""
+    def send_urgent(self, rule: str, now: float) -> Outcome:
+        """Send the drops of a rule to its VFNs at once, ahead of their cycles, and take down the ports that it cuts."""
         outcome = Outcome()
-        group = self._rules[rule]
+        group = self._network.rules[rule]
         for vfn in dict.fromkeys(firewall.vfn for firewall in group):
             if self.states[vfn].phase is Phase.AWAY:
                 continue
-            entries = compile_urgent(self._inventory, vfn, self._ports[vfn], group)
-            if entries:
-                request = next(self._urgent_requests)
-                self._urgent[request] = (vfn, rule)
-                data = {"dpid": self._dpid(vfn), "request": request, "urgent": True}
-                outcome.control.append(Message("apply", data, b"".join(map(self._codec.add, entries))))
-        while len(self._urgent) > _MAX_URGENT:
-            del self._urgent[next(iter(self._urgent))]
+            ports = self._network.ports[vfn]
+            entries = compile_urgent(self._inventory, vfn, ports, group)
+            down = self._cuts.take_down(vfn, group, ports)
+            if entries or down:
+                body = b"".join(map(self._codec.add, entries))
+                outcome.control.append(self._send_past(_Sent(vfn, rule), body, **({"down": down} if down else {})))
+                self._hurried[vfn] = self._serial
+                outcome.add(self._step(vfn, Ahead(dict(zip(self._codec.cookies(entries), entries, strict=True))), now))
         return outcome
 
-    def up(self, vfn: str, ports: Mapping[str, int], now: float) -> Outcome:
-        """A VFN has connected."""
+    def up(self, vfn: str, ports: Mapping[str, int], down: Iterable[int], now: float) -> Outcome:
+        """A VFN has connected.
+
+        Args:
+            ports: OpenFlow port number by interface name.
+            down: numbers of the ports that are administratively down.
+        """
         outcome = self._step(vfn, Up(), now)
-        self._ports[vfn] = dict(ports)
-        # The limit goes ahead of any entry that copies. It is no entry: setting it again changes nothing in force.
-        data = {"dpid": self._dpid(vfn), "request": _LIMIT_REQUEST, "urgent": True}
-        outcome.control.append(Message("apply", data, self._codec.limit_copies(self._copies_per_second)))
-        outcome.add(self._want(vfn, now))
+        watch = _Sent(vfn, refused=_WATCH, leads_to=Unwatched())
+        outcome.control.append(self._send_past(watch, self._codec.watch()))
+        self.ports(vfn, ports, down)
         return outcome
 
-    def ports(self, vfn: str, ports: Mapping[str, int], now: float) -> Outcome:
+    def ports(self, vfn: str, ports: Mapping[str, int], down: Iterable[int]) -> None:
         """A VFN's ports are these now."""
-        self._ports[vfn] = dict(ports)
-        return self._want(vfn, now)
+        self._cuts.told(vfn, down)
+        if ports != self._network.ports.get(vfn):
+            self._change(ports={**self._network.ports, vfn: dict(ports)})
+        self._behind[vfn] = None
 
     def down(self, vfn: str, now: float) -> Outcome:
         """A VFN is gone."""
-        self._urgent = {request: place for request, place in self._urgent.items() if place[0] != vfn}
+        self._past = {request: sent for request, sent in self._past.items() if sent.vfn != vfn}
+        self._hurried.pop(vfn, None)
         return self._step(vfn, Down(), now)
 
     def all_down(self, now: float) -> Outcome:
@@ -169,30 +254,58 @@ class Enforcer:
             outcome.add(self.down(vfn, now))
         return outcome
 
-    def installed(self, vfn: str, request: int, body: bytes, last: bool, now: float) -> Outcome:
+    def installed(self, vfn: str, request: int, kind: str, body: bytes, last: bool, now: float) -> Outcome:
         """A part of a reading.
 
+        Args:
+            kind: `flows`, `meters` or `tables`.
+
         Raises:
-            runtime.errors.TransientError: the body is not flow statistics.
+            runtime.errors.TransientError: the body is not what `kind` says.
         """
-        return self._step(vfn, Installed(request, self._codec.decode(body), last), now)
+        if request != self.states[vfn].request:
+            return Outcome()  # of an earlier connection; decoding it would take time
+        event: Event
+        if kind == "tables":
+            event = Counted(request, self._codec.decode_counts(body))
+        elif kind == "meters":
+            event = Installed(request, meters=self._codec.decode_meters(body), last=last)
+        else:
+            event = Installed(request, self._codec.decode(body), last=last)
+        return self._step(vfn, event, now)
+
+    def changed(self, vfn: str, body: bytes, now: float) -> Outcome:
+        """A VFN's flow monitor reports.
+
+        Raises:
+            runtime.errors.TransientError: the body is no report.
+        """
+        return self._step(vfn, Touched(), now) if self._codec.decode_changes(body) else Outcome()
 
     def applied(
         self, vfn: str, request: int, seconds: float, errors: Sequence[Mapping[str, Any]], now: float
     ) -> Outcome:
         """A barrier has come back."""
-        if request == _LIMIT_REQUEST:
-            return Outcome(news=[News(vfn, Unlimited(errors))] if errors else [])
-        if request < _URGENT_REQUESTS:
+        if request < _PAST_REQUESTS:
             return self._step(vfn, Applied(request, seconds, errors), now)
-        place = self._urgent.pop(request, None)
-        return Outcome() if place is None else Outcome(news=[News(place[0], UrgentDone(place[1], seconds, errors))])
+        sent = self._past.pop(request, None)
+        if sent is None:
+            return Outcome()
+        if sent.rule is not None:
+            return Outcome(news=[News(vfn, UrgentDone(sent.rule, seconds, errors))])
+        if not errors:
+            return Outcome()
+        outcome = Outcome(news=[News(vfn, Refusal(sent.refused, errors))])
+        if sent.leads_to is not None:
+            outcome.add(self._step(vfn, sent.leads_to, now))
+        return outcome
 
     def timer(self, now: float) -> Outcome:
         """Time has passed."""
         outcome = Outcome()
-        for vfn in self.states:
-            outcome.add(self._step(vfn, Timer(), now))
+        for vfn, state in self.states.items():
+            if state.due is not None and state.due <= now:
+                outcome.add(self._step(vfn, Timer(), now))
         return outcome
 
     def next_time(self) -> float | None:
@@ -201,7 +314,7 @@ class Enforcer:
 
     def missing_ports(self, vfn: str) -> tuple[str, ...]:
         """Interface names of the inventory that a connected VFN does not have."""
-        return missing_ports(self._inventory, vfn, self._ports.get(vfn, {}))
+        return missing_ports(self._inventory, vfn, self._network.ports.get(vfn, {}))
 
     def suspects(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """Ids of the rules whose entries a switch refused, as far as its errors tell."""
@@ -212,54 +325,66 @@ class Enforcer:
 
     def cookies(self, vfn: str) -> Message:
         """What the counted entries of a VFN stand for, for the analyzer."""
-        entries = {
-            str(cookie): self._meaning(entry)
-            for cookie, entry in self.states[vfn].desired.items()
-            if entry.table in (Table.SOURCE, Table.ENFORCEMENT)
-        }
-        return Message("cookies", {"dpid": self._dpid(vfn), "entries": entries})
+        return Message("cookies", {"dpid": self._dpid(vfn), "entries": self._meanings.of(vfn)})
 
-    def _meaning(self, entry: TableEntry) -> dict[str, Any]:
-        parts: tuple[Field | Any, ...] = (*entry.match, *entry.steps)
-        numbers = [p.value for p in parts if isinstance(p, (Field, SetField)) and p.name == SOURCE_VM]
-        vm = self._inventory.vm_by_number[numbers[0]].name if numbers else None
-        verdict = Verdict.DROP if entry.goto is None and not entry.steps else Verdict.ALLOW
-        return {"table": entry.table, "vm": vm, "verdict": verdict, "rules": list(entry.rules)}
+    def _change(self, **parts: Any) -> None:
+        self._network = replace(self._network, **parts)
+        self._serial += 1
 
-    def _want(self, vfn: str, now: float) -> Outcome:
-        """Compile a VFN that is connected and give its machine what it must hold."""
-        self._behind.discard(vfn)
-        if self.states[vfn].phase is Phase.AWAY:
-            return Outcome()
-        own = {rule: group for rule, group in self._rules.items() if any(one.vfn == vfn for one in group)}
-        firewall = [one for group in own.values() for one in group]
-        entries = compile_vfn(self._inventory, vfn, self._ports[vfn], firewall, self._policy)
-        desired = {self._codec.cookie(entry): entry for entry in entries}
-        before = self.states[vfn].desired
-        outcome = self._step(vfn, Wanted(desired, frozenset(own)), now)
-        if desired != before:
-            outcome.renamed.add(vfn)
-        return outcome
+    def _meters(self, vfn: str) -> Mapping[int, int]:
+        """Packets per second by meter: new connections of each VM that is there, and copies to the controller."""
+        ports, rate = self._network.ports[vfn], self._settings.connections_per_second
+        own = {vm.number: rate for vm in self._own_vms[vfn] if vm.port in ports}
+        return {**own, COPIES_METER: self._settings.copies_per_second}
 
     def _step(self, vfn: str, event: Event, now: float) -> Outcome:
         self.states[vfn], commands = step(self.states[vfn], event, now, self._codec.differences)
         outcome = Outcome()
         for command in commands:
-            if isinstance(command, Read):
-                data = {"dpid": self._dpid(vfn), "request": command.request}
-                outcome.control.append(Message("read", data, self._codec.read()))
-            elif isinstance(command, Apply):
-                outcome.control.append(self._bundle(vfn, command))
-                outcome.news.append(News(vfn, command))
-            else:
+            outcome.control += self._messages(vfn, command)
+            if not isinstance(command, (Read, Count, DropMeters)):
                 outcome.news.append(News(vfn, command))
         return outcome
 
-    def _bundle(self, vfn: str, apply: Apply) -> Message:
-        # Deletes go first, to make room in a table that is nearly full.
-        messages = [*map(self._codec.delete, apply.delete), *map(self._codec.add, apply.add)]
-        data = {"dpid": self._dpid(vfn), "request": apply.request, "urgent": False}
-        return Message("apply", data, self._codec.bundle(messages, apply.request))
+    def _messages(self, vfn: str, command: Command) -> list[Message]:
+        """What a command of a VFN's machine means for control."""
+        match command:
+            case Read(request, cookies):
+                everything = self._codec.read_meters() + self._codec.read()
+                return [
+                    self._message("read", vfn, request, everything if cookies is None else self._codec.read(cookies))
+                ]
+            case Count(request):
+                return [self._message("read", vfn, request, self._codec.count())]
+            case Apply():
+                return self._bundle(vfn, command)
+            case DropMeters(meters):
+                return [self._send_past(_Sent(vfn, refused=_METERS), self._codec.drop_meters(meters))]
+            case Synced():
+                held = self.states[vfn].rules
+                up = self._cuts.bring_up(vfn, held, self._network.rules.keys(), self._network.ports[vfn])
+                return [self._send_past(_Sent(vfn, refused=_RAISE), b"", up=up)] if up else []
+        return []
+
+    def _bundle(self, vfn: str, apply: Apply) -> list[Message]:
+        """The meters go first: the entries name them."""
+        messages = []
+        if apply.meters:
+            meters = self._codec.set_meters(apply.meters, apply.there)
+            messages.append(self._send_past(_Sent(vfn, refused=_METERS), meters))
+        bundle = self._codec.change(apply.add, apply.delete, apply.remove, apply.request)
+        return [*messages, self._message("apply", vfn, apply.request, bundle, urgent=False)]
+
+    def _send_past(self, sent: _Sent, body: bytes, **ports: Sequence[int]) -> Message:
+        """Messages that go past the cycle of a VFN, with ports to take `down` or bring `up`."""
+        request = next(self._requests)
+        self._past[request] = sent
+        while len(self._past) > _MOST_PAST:
+            del self._past[next(iter(self._past))]
+        return self._message("apply", sent.vfn, request, body, urgent=True, **ports)
+
+    def _message(self, kind: str, vfn: str, request: int, body: bytes, **more: Any) -> Message:
+        return Message(kind, {"dpid": self._dpid(vfn), "request": request, **more}, body)
 
     def _dpid(self, vfn: str) -> int:
         return self._inventory.vfns[vfn].dpid

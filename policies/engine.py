@@ -20,19 +20,21 @@ from policies.admission import Admitted, Refused
 from policies.aside import Aside, at_once
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
+from policies.desired import Desired
 from policies.detections import Detection, Detections
-from policies.enforcer import Enforcer, News, Outcome, Unlimited, UrgentDone
+from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
 from policies.lifecycle import RuleRecord
 from policies.policybook import Draft, PolicyBook
-from policies.reconcile import REFUSED, Apply, Done, Drift, Failed, Phase, Synced
+from policies.reconcile import REFUSED
 from policies.requests import ProposeParams
 from policies.rules import Action, SegmentationRule
 from policies.store import Store
 from policies.translate import ANALYZER
 from policies.versions import PolicyVersion
+from policies.vfnstate import Apply, Done, Drift, Failed, Measured, Phase, Synced
 from runtime.channel import Message
 from runtime.errors import TransientError
-from runtime.settings import EngineSettings
+from runtime.settings import EngineSettings, OpenFlowSettings
 from topology.model import Inventory
 
 LOG = logging.getLogger("dynseg.engine")
@@ -71,9 +73,8 @@ class Engine:
         codec: SwitchCodec,
         store: Store,
         settings: EngineSettings,
+        openflow: OpenFlowSettings,
         *,
-        reconcile_seconds: float,
-        copies_per_second: int,
         clock: Clock,
         aside: Aside = at_once,
     ) -> None:
@@ -86,8 +87,9 @@ class Engine:
         self._detections = Detections()
         self._proposals: dict[str, int] = {}
         self._applies: dict[str, Apply] = {}
-        self.enforcer = Enforcer(inventory, codec, reconcile_seconds, copies_per_second)
+        self.enforcer = Enforcer(inventory, codec, openflow)
         self.book = Book(store, inventory, settings, clock.wall())
+        self.enforcer.remember(self.book.not_yet_gone())
         self.enforcer.set_rules(self.book.in_force())
         self.policies = PolicyBook(store, inventory, clock.wall())
         self.enforcer.set_policy(self.policies.policy)
@@ -111,23 +113,30 @@ class Engine:
         match message.kind:
             case "vfn_up":
                 LOG.info("VFN %s is up", vfn)
-                return self.enforcer.up(vfn, data["ports"], now)
+                return self.enforcer.up(vfn, data["ports"], data["down"], now)
             case "vfn_ports":
-                return self.enforcer.ports(vfn, data["ports"], now)
+                self.enforcer.ports(vfn, data["ports"], data["down"])
+                return Outcome()
             case "vfn_down":
                 LOG.warning("VFN %s is gone; it goes on with what it holds", vfn)
                 return self.enforcer.down(vfn, now)
-            case "installed":
+            case "installed" | "changed":
                 try:
-                    return self.enforcer.installed(vfn, data["request"], message.body, data["last"], now)
+                    return self._told_of_entries(vfn, message)
                 except TransientError as error:
-                    # The reading stays unanswered, so it is tried again when patience with it ends.
-                    LOG.warning("what VFN %s says it holds cannot be read: %s", vfn, error)
+                    # A reading stays unanswered, so it is tried again when patience with it ends.
+                    LOG.warning("what VFN %s says of its entries cannot be read: %s", vfn, error)
                     return Outcome()
             case "applied":
                 return self.enforcer.applied(vfn, data["request"], data["seconds"], data["errors"], now)
         LOG.warning("control sent %r, which the engine does not know", message.kind)
         return Outcome()
+
+    def _told_of_entries(self, vfn: str, message: Message) -> Outcome:
+        data, now = message.data, self.clock.steady()
+        if message.kind == "changed":
+            return self.enforcer.changed(vfn, message.body, now)
+        return self.enforcer.installed(vfn, data["request"], data["kind"], message.body, data["last"], now)
 
     def control_gone(self) -> list[Outgoing]:
         """Control is gone, and all VFNs with it; they go on by themselves."""
@@ -162,10 +171,21 @@ class Engine:
         changed = self.book.expire(wall)
         changed = self.book.retry(wall) or changed
         outgoing = self._rules_changed() if changed else []
-        outgoing += self._finish(self.enforcer.catch_up(steady))
+        outgoing += self._catch_up()
         outgoing += self._finish(self.enforcer.timer(steady))
         self._confirm_policy()
         return outgoing
+
+    def _catch_up(self) -> list[Outgoing]:
+        """Have one VFN compiled, aside: what comes meanwhile, isolations above all, does not wait for it."""
+        work = self.enforcer.next_work()
+        if work is None:
+            return []
+
+        def then(entries: Desired) -> list[Outgoing]:
+            return self._finish(self.enforcer.want(work, entries, self.clock.steady()))
+
+        return self.aside(lambda: self.enforcer.compile(work), then)
 
     def patience(self) -> float | None:
         """Seconds until `timer` will next have something to do; None: until an event comes."""
@@ -238,7 +258,7 @@ class Engine:
         """Have the switches follow the book, and tell the analyzer."""
         self.enforcer.set_rules(self.book.in_force())
         self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
-        first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent))
+        first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent, self.clock.steady()))
         return [*first, Outgoing("analyzer", self._rules_message())]
 
     def _finish(self, outcome: Outcome) -> list[Outgoing]:
@@ -258,8 +278,8 @@ class Engine:
                 self._bundle_done(vfn, seconds, now)
             case UrgentDone() as done:
                 self._urgent_done(vfn, done, now)
-            case Unlimited(errors):
-                reason = f"the switch does not limit its copies: {_in_words(errors)}"
+            case Refusal(what, errors):
+                reason = f"{what}: {_in_words(errors)}"
                 LOG.error("VFN %s: %s", vfn, reason)
                 body = {"vfn": vfn, "rules": [], "urgent": True, "reason": reason, "errors": [*errors]}
                 self.book.note(ENGINE, "failed", now, body)
@@ -267,6 +287,9 @@ class Engine:
                 for record in self.book.confirm(self.enforcer.states, now):
                     LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
                 self._confirm_policy()
+            case Measured(ratio, entries):
+                body = {"vfn": vfn, "enforced_ratio": round(ratio, 6), "entries": entries}
+                self.book.note(ENGINE, "ratio", now, body)
             case Drift() as drift:
                 LOG.warning("VFN %s: %d entries lost, %d strange ones", vfn, len(drift.lost), len(drift.strange))
                 self.book.note(ENGINE, "drift", now, {"vfn": vfn, **_drift_told(drift)})
@@ -277,7 +300,7 @@ class Engine:
     def _bundle_done(self, vfn: str, seconds: float, now: float) -> None:
         apply = self._applies.pop(vfn)
         rules = sorted({rule for entry in apply.add for rule in entry.rules})
-        counts = {"added": len(apply.add), "deleted": len(apply.delete)}
+        counts = {"added": len(apply.add), "deleted": len(apply.delete) + len(apply.remove)}
         body = {"vfn": vfn, "rules": rules, "urgent": False, **counts, "barrier_seconds": round(seconds, 6)}
         self.book.installed(rules, now, body)
 

@@ -54,8 +54,7 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 codec,
                 store,
                 settings.engine,
-                reconcile_seconds=settings.openflow.reconcile_seconds,
-                copies_per_second=settings.openflow.copies_per_second,
+                settings.openflow,
                 clock=clock,
                 aside=worker,
             )

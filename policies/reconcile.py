@@ -1,177 +1,77 @@
-"""Keeping one VFN at its desired entries: a state machine of values, without time, sockets or bytes of its own.
+"""Keeping one VFN at its goal: a state machine of values, without time, sockets or bytes of its own.
 
-A cycle is read -> difference -> one atomic bundle -> read again; it ends when nothing differs. At most one read or
-bundle is under way for a VFN. Urgent sends of drops go past the cycle, which then makes them part of the whole.
+On connect: read everything -> difference -> one atomic bundle -> read everything again, until nothing differs. From
+then on what it holds is known, and a change of the goal is sent at once, as the difference of the two goals, in one
+bundle; what has changed is read back. Whatever casts doubt on what is known (somebody else's change, a failure, another
+number of entries than there should be) leads to reading everything again. At most one request is under way for a VFN.
+
+The order of adds and deletes within a bundle is of no account to packets: Open vSwitch publishes all of it as one
+version of its tables, so every packet meets the old policy whole or the new one. Deletes stand first, to make room.
+
+Drops that are sent ahead of a cycle (`Ahead`) go past all this; the next bundle makes them part of the whole.
 
 Failure modes: the bundle is refused (the old entries stay whole; tried again with backoff), no answer comes (the same),
 the VFN goes (everything under way is forgotten; it begins anew), entries are lost or altered or strange ones appear
-(repaired in the next cycle and told as drift).
+(repaired and told as drift).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from policies.codec import InstalledEntry
+from policies.desired import Desired
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
 from policies.lifecycle import backoff
+from policies.vfnstate import (
+    Ahead,
+    Applied,
+    Apply,
+    Change,
+    Command,
+    Count,
+    Counted,
+    Done,
+    Down,
+    Drift,
+    DropMeters,
+    Event,
+    Failed,
+    Goal,
+    Installed,
+    Measured,
+    Phase,
+    Read,
+    Synced,
+    Timer,
+    Touched,
+    Unwatched,
+    Up,
+    VfnState,
+    Wanted,
+)
 
-Desired = Mapping[int, TableEntry]
-"""Entries by cookie."""
-Differences = Callable[[Desired, Sequence[InstalledEntry]], tuple[Sequence[TableEntry], Sequence[InstalledEntry]]]
+Differences = Callable[
+    [Mapping[int, TableEntry], Sequence[InstalledEntry]], tuple[Sequence[TableEntry], Sequence[InstalledEntry]]
+]
 
 ANSWER_SECONDS = 15.0
 """A request that is not answered by then has failed."""
 MAX_ROUNDS = 3
 """So many bundles in a row are tried before somebody who undoes them is given a rest."""
+FEW = 256
+"""So many changed entries are read back one by one, by cookie; more, by reading everything."""
 REFUSED = "the switch refused the entries"
 
 
-class Phase(StrEnum):
-    """What a VFN waits for."""
-
-    AWAY = "away"
-    """It is not connected."""
-    IDLE = "idle"
-    READING = "reading"
-    APPLYING = "applying"
+Step = tuple[VfnState, tuple[Command, ...]]
 
 
-@dataclass(frozen=True)
-class VfnState:
-    """One VFN."""
-
-    interval: float
-    """Seconds between two read-backs when all is right."""
-    phase: Phase = Phase.AWAY
-    desired: Desired = field(default_factory=dict)
-    rules: frozenset[str] = frozenset()
-    """Ids of the segmentation rules in `desired`."""
-    confirmed: Desired | None = None
-    """Entries that were last read back without a difference; None: not since it connected."""
-    confirmed_rules: frozenset[str] | None = None
-    """Rules of `confirmed`; kept while the VFN is away, since it goes on enforcing them."""
-    settled: bool = False
-    """Has `desired` been read back since it last changed?"""
-    sent: frozenset[int] = frozenset()
-    """Cookies that may have been sent since the VFN was last settled."""
-    request: int = 0
-    """The request under way."""
-    read: tuple[InstalledEntry, ...] = ()
-    """Parts of the reading under way."""
-    counted: bool = False
-    """Has the present difference been looked at for drift already?"""
-    rounds: int = 0
-    """Bundles taken since `desired` changed or was last there whole."""
-    failures: int = 0
-    due: float | None = None
-    """When to act next without an event: the next reading, or the end of patience with a request."""
-    enforced_ratio: float = 0.0
-    """Part of the desired entries that was there at the last reading."""
-
-    @property
-    def in_sync(self) -> bool:
-        """Is it connected, and was everything desired there and nothing else at the last reading?"""
-        return self.phase is not Phase.AWAY and self.settled
-
-
-@dataclass(frozen=True)
-class Up:
-    """The VFN has connected; `Wanted` follows, as its ports may be others now."""
-
-
-@dataclass(frozen=True)
-class Down:
-    """The VFN is gone."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What it must hold has (perhaps) changed."""
-
-    entries: Desired
-    rules: frozenset[str]
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A part of a reading."""
-
-    request: int
-    entries: Sequence[InstalledEntry]
-    last: bool
-
-
-@dataclass(frozen=True)
-class Applied:
-    """The barrier after a bundle has come back."""
-
-    request: int
-    seconds: float
-    errors: Sequence[Mapping[str, Any]] = ()
-
-
-@dataclass(frozen=True)
-class Timer:
-    """Time has passed."""
-
-
-Event = Up | Down | Wanted | Installed | Applied | Timer
-
-
-@dataclass(frozen=True)
-class Read:
-    """Ask for all entries."""
-
-    request: int
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Send this difference as one atomic bundle."""
-
-    request: int
-    add: Sequence[TableEntry]
-    delete: Sequence[InstalledEntry]
-
-
-@dataclass(frozen=True)
-class Done:
-    """A bundle was taken."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Synced:
-    """Everything is there, for the first time since it changed."""
-
-
-@dataclass(frozen=True)
-class Drift:
-    """The VFN does not hold what it held: somebody else wrote to it, or it lost something."""
-
-    lost: Sequence[TableEntry]
-    """Missing or altered."""
-    strange: Sequence[InstalledEntry]
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A bundle was refused or did not last, or an answer did not come."""
-
-    reason: str
-    errors: Sequence[Mapping[str, Any]]
-    next_try: float
-
-
-Command = Read | Apply | Done | Synced | Drift | Failed
-
-
-def step(state: VfnState, event: Event, now: float, differences: Differences) -> tuple[VfnState, tuple[Command, ...]]:
+def step(state: VfnState, event: Event, now: float, differences: Differences) -> Step:
     """The next state of a VFN and what is to be done.
 
     Args:
@@ -183,70 +83,187 @@ def step(state: VfnState, event: Event, now: float, differences: Differences) ->
             return replace(_away(state), phase=Phase.IDLE, failures=0, due=now), ()
         case Down():
             return _away(state), ()
-        case Wanted(entries, rules):
-            return _wanted(state, entries, rules, now)
-        case Installed() if state.phase is Phase.READING and event.request == state.request:
+        case Wanted(goal):
+            return _wanted(state, goal, now)
+        case Ahead(entries):
+            sent = state.sent | entries.keys()
+            return replace(state, ahead={**state.ahead, **entries}, hurried=True, sent=sent), ()
+        case Touched():
+            return _touched(state, now)
+        case Unwatched():
+            return replace(state, audit_interval=state.interval, audit_due=now), ()
+        case Timer():
+            return _overdue(state, now) if state.due is not None and now >= state.due else (state, ())
+    return _answered(state, event, now, differences) if event.request == state.request else (state, ())
+
+
+def _answered(state: VfnState, event: Installed | Counted | Applied, now: float, differences: Differences) -> Step:
+    """The answer to the request under way, if it is what is waited for."""
+    match state.phase, event:
+        case Phase.READING, Installed():
             return _installed(state, event, now, differences)
-        case Applied() if state.phase is Phase.APPLYING and event.request == state.request:
+        case Phase.COUNTING, Counted():
+            return _counted(state, event, now)
+        case Phase.APPLYING, Applied():
             return _applied(state, event, now)
-        case Timer() if state.due is not None and now >= state.due:
-            return _overdue(state, now)
     return state, ()
 
 
-def _wanted(
-    state: VfnState, entries: Desired, rules: frozenset[str], now: float
-) -> tuple[VfnState, tuple[Command, ...]]:
-    if entries == state.desired and rules == state.rules and state.settled:
-        return state, ()
-    changed = replace(state, desired=entries, rules=rules, settled=False, sent=state.sent | entries.keys())
-    if entries != state.desired:
+def _wanted(state: VfnState, goal: Goal, now: float) -> Step:
+    if state.settled and goal == state.goal and not state.ahead:
+        return replace(state, hurried=False), ()
+    changed = replace(state, goal=goal, settled=False, hurried=False)
+    if goal.entries != state.goal.entries:
         changed = replace(changed, failures=0, rounds=0)
     # What failed waits for its next try, unless it is something else now.
-    return _start_reading(changed, now) if changed.phase is Phase.IDLE and not changed.failures else (changed, ())
+    return _go_on(changed, now) if changed.phase is Phase.IDLE and not changed.failures else (changed, ())
 
 
 def _away(state: VfnState) -> VfnState:
     """Nothing is known of what it holds; answers to earlier requests will not be taken for new ones."""
-    kept = replace(state, phase=Phase.AWAY, request=state.request + 1, confirmed=None, settled=False, due=None)
-    return replace(kept, read=(), counted=False, rounds=0, sent=frozenset(state.desired))
+    kept = replace(state, phase=Phase.AWAY, request=state.request + 1, fresh=False, settled=False, due=None)
+    return replace(
+        kept,
+        change=None,
+        ahead={},
+        hurried=False,
+        read=(),
+        meters={},
+        metered=False,
+        judged=False,
+        rounds=0,
+        measured=None,
+    )
 
 
-def _start_reading(state: VfnState, now: float) -> tuple[VfnState, tuple[Command, ...]]:
+def _touched(state: VfnState, now: float) -> Step:
+    # Who changes entries all the time, also while they are read, is looked after once a cycle.
+    resting = state.phase is not Phase.IDLE or state.doubted
+    return (replace(state, doubted=True), ()) if resting else _read_all(state, now)
+
+
+def _go_on(state: VfnState, now: float) -> Step:
+    """From what it holds towards its goal."""
+    if not state.fresh or state.doubted or state.held is None:
+        return _read_all(state, now)
+    goal = state.goal
+    added, removed = goal.entries.difference(state.held.entries)
+    stray = {c: entry for c, entry in state.ahead.items() if c not in added and not _holds(goal.entries, c)}
+    change = Change(goal, added, {**removed, **stray})
+    meters = _missing_meters(state)
+    if not (added or change.removed or meters):
+        return _confirmed(replace(state, ahead={}), goal, now)
+    ratio = _present(len(added), len(goal.entries))
+    sent = state.sent | added.keys()
+    applying = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
+    return _apply(applying, now, tuple(added.values()), remove=tuple(change.removed.values()))
+
+
+def _present(missing: int, desired: int) -> float:
+    return (desired - missing) / desired if desired else 1.0
+
+
+def _holds(entries: Desired, cookie: int) -> bool:
+    """Is it there? For a few look-ups this is cheaper than making one dictionary of all layers."""
+    return any(cookie in layer.entries for layer in entries.layers())
+
+
+def _missing_meters(state: VfnState) -> dict[int, int]:
+    return {number: rate for number, rate in state.goal.meters.items() if state.meters.get(number) != rate}
+
+
+def _apply(
+    state: VfnState,
+    now: float,
+    add: Sequence[TableEntry],
+    delete: Sequence[InstalledEntry] = (),
+    remove: Sequence[TableEntry] = (),
+) -> Step:
+    meters = _missing_meters(state)
     request = state.request + 1
-    reading = replace(state, phase=Phase.READING, request=request, read=(), due=now + ANSWER_SECONDS)
-    return reading, (Read(request),)
+    command = Apply(request, add, delete, remove, meters, frozenset(meters.keys() & state.meters.keys()))
+    applying = replace(state, phase=Phase.APPLYING, request=request, due=now + ANSWER_SECONDS)
+    return replace(applying, meters={**state.meters, **meters}, metered=state.metered or bool(meters)), (command,)
 
 
-def _installed(
-    state: VfnState, event: Installed, now: float, differences: Differences
-) -> tuple[VfnState, tuple[Command, ...]]:
-    read = (*state.read, *event.entries)
+def _read_all(state: VfnState, now: float) -> Step:
+    request = state.request + 1
+    reading = replace(state, phase=Phase.READING, request=request, due=now + ANSWER_SECONDS)
+    # What was sent ahead until now will be in the reading; what others change from now on may not.
+    return replace(reading, change=None, ahead={}, read=(), meters={}, doubted=False), (Read(request),)
+
+
+def _installed(state: VfnState, event: Installed, now: float, differences: Differences) -> Step:
+    read, meters = (*state.read, event.entries), {**state.meters, **event.meters}
+    state = replace(state, read=read, meters=meters, due=now + ANSWER_SECONDS)
     if not event.last:
-        return replace(state, read=read, due=now + ANSWER_SECONDS), ()
-    add, delete = differences(state.desired, read)
-    present = 1.0 - len(add) / len(state.desired) if state.desired else 1.0
-    state = replace(state, read=(), enforced_ratio=present)
-    if not add and not delete:
-        news: tuple[Command, ...] = () if state.settled else (Synced(),)
-        idle = replace(state, phase=Phase.IDLE, failures=0, rounds=0, due=now + state.interval, counted=False)
-        whole = replace(idle, confirmed=state.desired, confirmed_rules=state.rules, settled=True)
-        return replace(whole, sent=frozenset(state.desired)), news
-    drift = () if state.counted else _drift(state, add, delete)
-    request = state.request + 1
-    applying = replace(state, phase=Phase.APPLYING, request=request, counted=True, due=now + ANSWER_SECONDS)
-    return applying, (*drift, Apply(request, add, delete))
+        return state, ()
+    entries = list(chain.from_iterable(state.read))
+    state = replace(state, read=())
+    return (
+        _change_read(state, entries, now, differences) if state.change else _all_read(state, entries, now, differences)
+    )
+
+
+def _change_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, differences: Differences) -> Step:
+    change = state.change
+    assert change is not None, "a change is what was read"
+    missing, left = differences(change.added, entries)
+    if missing or left:  # somebody has undone it already
+        return _read_all(state, now)
+    counts = Counter(state.counts)
+    counts.update(entry.table for entry in change.added.values())
+    counts.subtract(entry.table for entry in change.removed.values())
+    return _confirmed(replace(state, counts=+counts), change.goal, now)
+
+
+def _all_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, differences: Differences) -> Step:
+    goal = state.goal
+    add, delete = differences(goal.entries, entries)
+    if delete and state.hurried:  # perhaps only the goal does not know them yet; it will
+        return replace(state, phase=Phase.IDLE, doubted=True, due=now + state.interval), ()
+    ratio = _present(len(add), len(goal.entries))
+    told: tuple[Command, ...] = () if ratio == state.measured else (Measured(ratio, len(goal.entries)),)
+    state = replace(state, enforced_ratio=ratio, measured=ratio)
+    meters = {} if state.metered else _missing_meters(state)
+    if add or delete or meters:
+        drift = () if state.judged else _drift(state, add, delete)
+        sent = state.sent | goal.entries.keys() if add else state.sent
+        applying, commands = _apply(replace(state, judged=True, sent=sent), now, add, delete)
+        return applying, (*told, *drift, *commands)
+    unused = sorted(state.meters.keys() - goal.meters.keys())
+    dropped = (DropMeters(unused),) if unused else ()
+    kept = {number: rate for number, rate in state.meters.items() if number not in unused}
+    whole = replace(state, fresh=True, meters=kept, counts=Counter(entry.table for entry in entries))
+    settled, commands = _confirmed(replace(whole, audit_due=now + state.audit_interval), goal, now)
+    return settled, (*told, *dropped, *commands)
+
+
+def _confirmed(state: VfnState, goal: Goal, now: float) -> Step:
+    """A goal was read back; perhaps it is not the present one any more."""
+    state = replace(state, phase=Phase.IDLE, held=goal, change=None, failures=0, rounds=0, judged=False)
+    if goal is not state.goal or state.ahead:
+        return _go_on(state, now)
+    news: tuple[Command, ...] = () if state.settled else (Synced(),)
+    state = replace(state, settled=True, sent=frozenset(), enforced_ratio=1.0, due=now + state.interval)
+    return state, news
+
+
+def _counted(state: VfnState, event: Counted, now: float) -> Step:
+    if event.counts != state.counts:
+        return _read_all(state, now)
+    idle = replace(state, phase=Phase.IDLE, due=now + state.interval)
+    return (idle, ()) if idle.settled and not idle.doubted else _go_on(idle, now)
 
 
 def _drift(state: VfnState, add: Sequence[TableEntry], delete: Sequence[InstalledEntry]) -> tuple[Drift, ...]:
-    """The part of a difference that no change of what is desired explains."""
-    if state.confirmed is None:
+    """The part of a difference that no change of the goal explains."""
+    if not state.fresh or state.held is None:
         strange = [entry for entry in delete if not _ours(entry)]
         return (Drift((), strange),) if strange else ()
-    known = state.sent | state.confirmed.keys()
-    missing = set(add)
-    lost = [entry for cookie, entry in state.desired.items() if cookie in state.confirmed and entry in missing]
-    strange = [entry for entry in delete if entry.cookie not in known]
+    held, missing = state.held.entries, set(add)
+    lost = [entry for cookie, entry in state.goal.entries.items() if cookie in held and entry in missing]
+    strange = [entry for entry in delete if entry.cookie not in state.sent and entry.cookie not in held]
     return (Drift(lost, strange),) if lost or strange else ()
 
 
@@ -254,25 +271,41 @@ def _ours(entry: InstalledEntry) -> bool:
     return entry.cookie >> OWNER_SHIFT == OWNER
 
 
-def _applied(state: VfnState, event: Applied, now: float) -> tuple[VfnState, tuple[Command, ...]]:
+def _applied(state: VfnState, event: Applied, now: float) -> Step:
     if event.errors:
         return _failed(state, REFUSED, event.errors, now)
     if state.rounds >= MAX_ROUNDS:
         return _failed(state, f"after {MAX_ROUNDS} bundles the entries are still not there", (), now)
-    reading, commands = _start_reading(replace(state, rounds=state.rounds + 1), now)
+    state = replace(state, rounds=state.rounds + 1)
+    reading, commands = _read_back(state, now)
     return reading, (Done(event.seconds), *commands)
 
 
-def _overdue(state: VfnState, now: float) -> tuple[VfnState, tuple[Command, ...]]:
-    if state.phase is Phase.IDLE:
-        return _start_reading(state, now)
-    return _failed(state, f"no answer within {ANSWER_SECONDS:.0f} s", (), now)
+def _read_back(state: VfnState, now: float) -> Step:
+    """Read what was changed, if that is known and not too much."""
+    change = state.change
+    cookies = () if change is None else (*change.added, *change.removed)
+    if change is None or len(cookies) > FEW:
+        return _read_all(state, now)
+    if not cookies:
+        return _confirmed(state, change.goal, now)
+    request = state.request + 1
+    reading = replace(state, phase=Phase.READING, request=request, read=(), due=now + ANSWER_SECONDS)
+    return reading, (Read(request, cookies),)
 
 
-def _failed(
-    state: VfnState, reason: str, errors: Sequence[Mapping[str, Any]], now: float
-) -> tuple[VfnState, tuple[Command, ...]]:
+def _overdue(state: VfnState, now: float) -> Step:
+    if state.phase is not Phase.IDLE:
+        return _failed(state, f"no answer within {ANSWER_SECONDS:.0f} s", (), now)
+    if not state.settled or state.doubted or now >= state.audit_due:
+        return _read_all(replace(state, metered=False), now)
+    request = state.request + 1
+    counting = replace(state, phase=Phase.COUNTING, request=request, due=now + ANSWER_SECONDS)
+    return counting, (Count(request),)
+
+
+def _failed(state: VfnState, reason: str, errors: Sequence[Mapping[str, Any]], now: float) -> Step:
     failures = state.failures + 1
     due = now + backoff(failures)
-    waiting = replace(state, phase=Phase.IDLE, failures=failures, rounds=0, due=due, read=())
+    waiting = replace(state, phase=Phase.IDLE, failures=failures, rounds=0, due=due, read=(), doubted=True)
     return waiting, (Failed(reason, errors, due),)

@@ -11,10 +11,10 @@ from policies import requests
 from policies.admission import Refused
 from policies.engine import Engine, Outgoing, new_rule_id
 from policies.policybook import Draft, counts, draft
-from policies.reconcile import Phase
 from policies.requests import Answer, Later, problem, rule_json
 from policies.rules import Action, Scope, SegmentationRule
 from policies.versions import PolicyVersion
+from policies.vfnstate import Phase
 from runtime.channel import Message
 from runtime.errors import PolicyError
 from topology.model import Vm

@@ -39,11 +39,17 @@ class OpenFlowSettings(Section):
     max_backoff_ms: int = Field(1000, ge=1000)
     """Longest pause of a VFN between two tries to reach the controller."""
     reconcile_seconds: float = Field(5.0, gt=0)
-    """Time between two read-backs of a VFN whose entries are believed right."""
+    """Time between two looks at a VFN whose entries are believed right: are they still as many as there should be?"""
+    audit_seconds: float = Field(300.0, gt=0)
+    """Time between two readings of every entry of a VFN, for what neither its reports nor their number have shown."""
     statistics_seconds: float = Field(1.0, gt=0)
     """Time between two readings of the entry counters."""
     copies_per_second: int = Field(1000, ge=1, le=100_000)
     """Copies of packets that open connections, from each VFN; what is over it is only reported by NetFlow."""
+    connections_per_second: int = Field(1000, ge=1, le=1_000_000)
+    """TCP connections that one VM may open where the switch has to keep them; what is over it is dropped."""
+    connections_per_vm: int = Field(20_000, ge=1, le=10_000_000)
+    """Connections that the switch keeps for one VM; what is over it passes, but is not known to be answered."""
 
 
 class OvsdbSettings(Section):
@@ -101,6 +107,23 @@ class AnalyzerSettings(Section):
     """Seed of every random choice in training."""
 
 
+class ArchiveSettings(Section):
+    """The archive of all flows."""
+
+    enabled: bool = True
+    """Keep flows on disk, for `dynseg flows`."""
+    folder: Path | None = None
+    """Where; None: `flows` in `state_dir`."""
+    batch_seconds: float = Field(10.0, gt=0)
+    """Flows are written this often; those of the last batch are lost when the power fails."""
+    part_seconds: float = Field(300.0, ge=1)
+    """Of a flow that lasts, what came is archived this often."""
+    keep_days: float = Field(30.0, gt=0)
+    """Hours older than this are removed."""
+    most_gigabytes: float = Field(20.0, gt=0)
+    """When the archive is larger, its oldest hours are removed."""
+
+
 class Settings(BaseSettings):
     """All settings of a dynseg node."""
 
@@ -122,6 +145,7 @@ class Settings(BaseSettings):
     netflow: NetflowSettings = NetflowSettings()
     engine: EngineSettings = EngineSettings()
     analyzer: AnalyzerSettings = AnalyzerSettings()
+    archive: ArchiveSettings = ArchiveSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -154,6 +178,11 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """Folder of the saved baselines."""
         return self.state_dir / "models"
+
+    @property
+    def flow_archive(self) -> Path:
+        """Folder of the flow archive."""
+        return self.archive.folder or self.state_dir / "flows"
 
     @property
     def tokens_file(self) -> Path:
@@ -213,10 +242,12 @@ def _explain(error: ValidationError, written: document.Document) -> SettingsErro
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     """The same settings with every relative path taken from `base`."""
-    rest, analyzer = settings.rest, settings.analyzer
+    rest, analyzer, archive = settings.rest, settings.analyzer, settings.archive
     if rest.tokens is not None:
         rest = rest.model_copy(update={"tokens": base / rest.tokens})
     if analyzer.learn_when is not None:
         analyzer = analyzer.model_copy(update={"learn_when": base / analyzer.learn_when})
+    if archive.folder is not None:
+        archive = archive.model_copy(update={"folder": base / archive.folder})
     paths = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}
-    return settings.model_copy(update={**paths, "rest": rest, "analyzer": analyzer})
+    return settings.model_copy(update={**paths, "rest": rest, "analyzer": analyzer, "archive": archive})

@@ -11,7 +11,10 @@ from runtime.channel import Message
 from ryu_apps.peer import Peer
 from ryu_apps.session import Session, SessionLostError
 from ryu_apps.sessions import Sessions
+from ryu_apps.wire import multipart
 from topology.model import Vfn
+
+_KINDS = {multipart.FLOW: "flows", multipart.METER_CONFIG: "meters", multipart.TABLE: "tables"}
 
 LOG = logging.getLogger("dynseg.control.relay")
 
@@ -58,7 +61,8 @@ class Relay:
             self._wait_until_followed(session.vfn)
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         for part in session.read(message.body):
-            self._engine.send(Message("installed", {**data, "kind": part.kind, "last": part.last}, part.raw))
+            told = {**data, "kind": _KINDS[part.kind], "last": part.last}
+            self._engine.send(Message("installed", told, part.raw))
 
     def _apply(self, session: Session, message: Message) -> None:
         self._changed.add(session.vfn.dpid)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.network import Network, asking, ip_packet, own_addresses
 from support.switch import TABLE_FULL, Site
 
 from policies import audit
+from policies.codec import COPIES_METER, Change, Happened
 from policies.entries import TableEntry
 from policies.simulate import Simulator
 from runtime.channel import Message
@@ -169,7 +172,7 @@ def test_people_isolate_allow_and_deny(site: Site) -> None:
     status, rule = site.call(
         "create", action="allow", source_ip="10.0.0.1", destination_vm="db1", protocol="tcp", port=80
     )
-    assert (status, rule["action"], rule["vfns"], rule["issuer"]) == (201, "allow", ["v2"], "anna")
+    assert (status, rule["action"], rule["vfns"], rule["issuer"]) == (201, "allow", ["v1", "v2"], "anna")
     assert site.rule(rule["id"])["state"] == "enforced"
     assert passes(site, "web1", "db1")
     assert not passes(site, "web2", "db1")
@@ -199,7 +202,7 @@ def test_people_isolate_allow_and_deny(site: Site) -> None:
             "create",
             {"action": "allow", "source_ip": "10.0.0.1", "destination_vm": "db1", "port": 80},
             400,
-            "tcp or udp",
+            "tcp, udp",
         ),
         ("create", {"action": "allow", "source_ip": "10.0.0.1/8", "destination_vm": "db1"}, 400, "host bits"),
         (
@@ -244,17 +247,13 @@ def test_a_person_and_the_analyzer_may_isolate_the_same_vm(site: Site) -> None:
 
 
 def test_a_restart_that_changes_nothing_sends_nothing(site: Site) -> None:
-    """After a crash the rules come from the store, what is installed is read, and not one flow-mod is sent.
-
-    Only the limit of copies, which is no entry and cannot be read back with them, is set again.
-    """
+    """After a crash the rules come from the store, what is installed is read, and no entry and no meter is written."""
     site.connect()
     propose(site)
     before = site.rule(decided(site)[0]["rule"])
     site.restart()
     site.connect()
-    bodies = {message.body for message in site.sent if message.kind == "apply"}
-    assert bodies == {site.codec.limit_copies(70)}
+    assert {message.body for message in site.sent if message.kind == "apply"} == {site.codec.watch()}
     assert {message.kind for message in site.sent} == {"read", "apply"}
     assert site.rule(before["id"]) == before
     assert not passes(site, "web1", "web2")
@@ -285,7 +284,7 @@ def test_a_rule_waits_for_its_vfn(site: Site) -> None:
 
 
 def test_lost_altered_and_strange_entries_are_repaired_and_told(site: Site) -> None:
-    """What somebody else does to a VFN is undone at the next reading and on record as drift."""
+    """What somebody else does to a VFN is undone as soon as it is known, and on record as drift, with the ratio."""
     site.connect()
     propose(site)
     rule = decided(site)[0]["rule"]
@@ -296,8 +295,12 @@ def test_lost_altered_and_strange_entries_are_repaired_and_told(site: Site) -> N
     del entries[cut]
     entries[foreign.table, foreign.priority, foreign.match] = foreign
     assert not site.audit("drift")
-    site.pass_time(6)
+    ratios = [body["enforced_ratio"] for body in site.audit("ratio") if body["vfn"] == "v1"]
+    assert ratios == [0.0, 1.0]
+    site.report("v1", Change(Happened.ADDED, foreign))
     assert entries == before
+    ratios = [body["enforced_ratio"] for body in site.audit("ratio") if body["vfn"] == "v1"]
+    assert (ratios[2], ratios[3]) == (round(1 - 1 / len(before), 6), 1.0)
     (drift,) = site.audit("drift")
     assert (drift["vfn"], drift["lost"], drift["strange"]) == ("v1", 1, 1)
     assert drift["lost_entries"] == [{"table": 0, "priority": 60_000, "rules": [rule]}]
@@ -404,10 +407,10 @@ def test_a_port_that_comes_later_is_programmed_then(site: Site) -> None:
     dpid = INVENTORY.vfns["v1"].dpid
     site.connected.add("v1")
     early = {name: number for name, number in site.ports("v1").items() if name != "w1"}
-    site.pump(site.engine.from_control(Message("vfn_up", {"dpid": dpid, "ports": early})))
+    site.pump(site.engine.from_control(Message("vfn_up", {"dpid": dpid, "ports": early, "down": []})))
     assert site.call("vfns")[1][0]["missing"] == ["w1"]
     assert site.call("vm", name="web1")[1]["attached"] is False
-    site.pump(site.engine.from_control(Message("vfn_ports", {"dpid": dpid, "ports": site.ports("v1")})))
+    site.pump(site.engine.from_control(Message("vfn_ports", {"dpid": dpid, "ports": site.ports("v1"), "down": []})))
     site.connect("v2")
     assert site.call("vfns")[1][0]["missing"] == []
     assert passes(site, "web1", "web2")
@@ -452,24 +455,88 @@ def test_settings_decide_how_long_an_isolation_holds(tmp_path) -> None:
     site.store.close()
 
 
-def test_copies_are_limited_before_anything_is_copied(site: Site) -> None:
-    """The limit is the first thing that a VFN gets, each time it connects."""
+def test_copies_and_connections_are_limited_before_anything_is_copied_or_kept(site: Site) -> None:
+    """Meters go ahead of the entries: one for copies, one for each VM that is there; they are set once."""
     site.connect()
+    assert site.switches["v1"].meters == {COPIES_METER: 70, 1: 30}
+    assert site.switches["v2"].meters == {COPIES_METER: 70, 2: 30, 3: 30, 4: 30}
+    watch, meters, bundle = [m for m in site.sent if m.kind == "apply" and m.data["dpid"] == 1]
+    assert [watch.body, meters.body] == [site.codec.watch(), site.codec.set_meters({1: 30, COPIES_METER: 70})]
+    assert bundle.data["urgent"] is False
+    site.switches["v1"].meters[1] = 99
     site.disconnect("v1")
+    site.sent.clear()
     site.connect("v1")
-    assert site.switches["v1"].limits == [70, 70]
-    assert site.switches["v2"].limits == [70]
-    first = next(message for message in site.sent if message.kind == "apply")
-    assert first.body == site.codec.limit_copies(70)
+    assert site.switches["v1"].meters == {COPIES_METER: 70, 1: 30}
+    assert [message.kind for message in site.sent] == ["apply", "read", "apply", "apply", "read"]
 
 
-def test_a_refused_limit_is_put_on_record(site: Site) -> None:
+def test_refused_meters_are_put_on_record(site: Site) -> None:
     """A switch without meters still gets its policy."""
-    refusal = {"type": 12, "code": 3, "data": ""}
+    site.switches["v1"].refuses = "meter"
     site.connect()
-    limit = next(message for message in site.sent if message.body == site.codec.limit_copies(70))
-    answer = {"dpid": 1, "request": limit.data["request"], "seconds": 0.001, "errors": [refusal]}
-    site.pump(site.engine.from_control(Message("applied", answer)))
     (told,) = site.audit("failed")
     assert told["vfn"] == "v1"
-    assert "does not limit its copies" in told["reason"]
+    assert "does not take its meters" in told["reason"]
+    assert all(vfn["enforced"] for vfn in site.call("vfns")[1])
+
+
+def test_a_switch_that_does_not_tell_of_changes_is_read_each_time(site: Site) -> None:
+    """The refusal is on record, and entries that somebody alters are found all the same."""
+    site.switches["v1"].refuses = "watch"
+    site.connect()
+    assert "does not tell of changes" in site.audit("failed")[0]["reason"]
+    site.pass_time(6)
+    entries = site.switches["v1"].entries
+    key, entry = next(iter(entries.items()))
+    entries[key] = replace(entry, instructions=b"altered")
+    site.pass_time(6)
+    assert entries[key] == entry
+
+
+def test_a_port_is_down_until_the_drops_are_seen_to_hold(site: Site) -> None:
+    """An isolated VM loses its link at once, and has it again when its VFN was read back with the rule."""
+    site.connect()
+    site.sent.clear()
+    propose(site)
+    number = site.ports("v1")["w1"]
+    applies = [message.data for message in site.sent if message.kind == "apply"]
+    assert [(data.get("down"), data.get("up")) for data in applies] == [
+        ([number], None),
+        (None, None),
+        (None, [number]),
+    ]
+    assert [message.kind for message in site.sent] == ["apply", "apply", "read", "apply"]
+    assert site.switches["v1"].down == set()
+    site.sent.clear()
+    site.call("isolate", name="web2", scope="other_segments")
+    assert not [message for message in site.sent if "down" in message.data], "only scope all cuts a port"
+
+
+def test_a_port_of_a_rule_that_is_released_at_once_comes_up(site: Site) -> None:
+    """The rule is over before its entries were read back."""
+    site.connect()
+    site.held = []
+    propose(site)
+    identity = decided(site)[0]["rule"]
+    site.call("release", id=identity)
+    site.deliver_held()
+    assert site.switches["v1"].down == set()
+    assert passes(site, "web1", "web2")
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_port_that_a_dead_engine_left_down_comes_up(site: Site, released: bool) -> None:
+    """Whatever became of the rule, the next engine brings the port up when the VFN was read back; no other port."""
+    site.connect()
+    site.held = []
+    propose(site)
+    switch, number = site.switches["v1"], site.ports("v1")["w1"]
+    switch.apply(site.held[0].body, down=[number, site.ports("v1")["o1"]])
+    if released:
+        site.call("release", id=decided(site)[0]["rule"])
+    site.held = None
+    site.restart()
+    site.connect()
+    assert switch.down == {site.ports("v1")["o1"]}, "somebody else has taken that one down"
+    assert passes(site, "web1", "web2") is released

@@ -73,11 +73,11 @@ def test_control_and_analyzer_are_served(config: Settings) -> None:
     with running(config) as end:
         control, analyzer = hello(config, "control"), hello(config, "analyzer")
         assert receive(analyzer, "rules").data == {"rules": []}
-        control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}}))
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}, "down": []}))
         read = receive(control, "read")
-        control.send(Message("installed", {**read.data, "last": True}, pickle.dumps([])))
-        apply = receive(control, "apply")
-        assert apply.data["urgent"] is False
+        control.send(Message("installed", {**read.data, "kind": "flows", "last": True}, pickle.dumps([])))
+        while (apply := receive(control, "apply")).data["urgent"]:
+            pass  # meters
         assert len(pickle.loads(apply.body)[1]) > 10
         assert receive(analyzer, "cookies").data["dpid"] == 1
         call = {"request": 7, "method": "status", "params": {}, "actor": "anna", "role": "viewer"}
@@ -92,7 +92,7 @@ def test_control_and_analyzer_are_served(config: Settings) -> None:
         analyzer.close()
         assert end() == 0
     kinds = [row.kind for row in audit.list(config.database)]
-    assert kinds == ["started", "admitted", "stopped"]
+    assert kinds == ["started", "ratio", "admitted", "stopped"]
     assert audit.verify(config.database).ok
 
 
@@ -105,8 +105,8 @@ def test_rubbish_and_strangers_do_no_harm(config: Settings) -> None:
         rubbish._sock.sendall(b"\xff" * 64)
         assert rubbish.receive() is None
         control = hello(config, "control")
-        control.send(Message("vfn_up", {"dpid": 99, "ports": {}}))
-        control.send(Message("vfn_up", {"dpid": 1, "ports": {}}))
+        control.send(Message("vfn_up", {"dpid": 99, "ports": {}, "down": []}))
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {}, "down": []}))
         assert receive(control, "read").data["dpid"] == 1
         for peer in (stranger, rubbish, control):
             peer.close()
@@ -117,7 +117,7 @@ def test_a_control_that_returns_is_served_anew(config: Settings) -> None:
     with running(config):
         for _ in range(2):
             control = hello(config, "control")
-            control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}}))
+            control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}, "down": []}))
             assert receive(control, "read").data["dpid"] == 1
             control.close()
 

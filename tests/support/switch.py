@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import pickle
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from policies.codec import InstalledEntry
+from policies.codec import Change, InstalledEntry
 from policies.engine import Clock, Engine, Outgoing
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
 from policies.pipeline.compile import missing_ports
 from policies.service import Service
 from policies.store import Store
 from runtime.channel import Message
-from runtime.settings import EngineSettings
+from runtime.settings import EngineSettings, OpenFlowSettings
 from topology.model import Inventory
 
 TABLE_FULL = {"type": 5, "code": 1}
@@ -49,8 +51,15 @@ class PlainCodec:
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         return pickle.dumps(("bundle", [pickle.loads(message) for message in messages]))
 
-    def limit_copies(self, packets_per_second: int) -> bytes:
-        return pickle.dumps(("limit", packets_per_second))
+    def change(
+        self,
+        add: Sequence[TableEntry],
+        delete: Sequence[InstalledEntry],
+        remove: Sequence[TableEntry],
+        bundle_id: int,
+    ) -> bytes:
+        gone = [*map(self.delete, delete), *(self.delete(self.installed(entry)) for entry in remove)]
+        return self.bundle([*gone, *map(self.add, add)], bundle_id)
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         return b"".join(pickle.dumps(("meter", number, rate, number in there)) for number, rate in meters.items())
@@ -71,6 +80,20 @@ class PlainCodec:
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
         return pickle.dumps(("read", cookies))
 
+    def watch(self) -> bytes:
+        return pickle.dumps(("watch",))
+
+    def decode_changes(self, raw: bytes) -> Sequence[Change]:
+        changes: Sequence[Change] = pickle.loads(raw)
+        return changes
+
+    def count(self) -> bytes:
+        return pickle.dumps(("count",))
+
+    def decode_counts(self, raw: bytes) -> Mapping[int, int]:
+        counts: Mapping[int, int] = pickle.loads(raw)
+        return counts
+
     def decode(self, raw: bytes) -> Sequence[InstalledEntry]:
         return pickle.loads(raw)
 
@@ -87,43 +110,77 @@ def _key(installed: InstalledEntry) -> tuple[int, int, bytes]:
     return installed.table, installed.priority, installed.match
 
 
+def _messages(body: bytes) -> list[Any]:
+    stream, found = io.BytesIO(body), []
+    while stream.tell() < len(body):
+        found.append(pickle.load(stream))
+    return found
+
+
 @dataclass
 class MemorySwitch:
     """Entries of one VFN; `room` limits their number, bundles are all or nothing."""
 
     room: int = 1_000_000
     entries: dict[tuple[int, int, bytes], InstalledEntry] = field(default_factory=dict)
+    meters: dict[int, int] = field(default_factory=dict)
+    down: set[int] = field(default_factory=set)
+    """Numbers of the ports that are down."""
     bundles: int = 0
     urgent: int = 0
-    limits: list[int] = field(default_factory=list)
+    """Sends of entries without a bundle."""
+    meter_mods: int = 0
+    refuses: str = ""
+    """Kind of message that it does not take."""
 
-    def apply(self, body: bytes) -> list[dict[str, Any]]:
+    def apply(self, body: bytes, down: Collection[int] = (), up: Collection[int] = ()) -> list[dict[str, Any]]:
         """Carry out messages; the errors."""
-        stream, parts = body, []
-        while stream:
-            part = pickle.loads(stream)
-            parts.append(part)
-            stream = stream[len(pickle.dumps(part)) :]
-        if parts and parts[0][0] == "limit":
-            self.limits.append(parts[0][1])
-            return []
+        self.down = (self.down | set(down)) - set(up)
+        parts = _messages(body)
         if parts and parts[0][0] == "bundle":
             self.bundles += 1
             before = dict(self.entries)
-            errors = [error for part in parts[0][1] if (error := self._one(part)) is not None]
+            errors = [error for part in parts[0][1] if (error := self._one(*part)) is not None]
             if errors:
                 self.entries = before
             return errors[:1]
-        self.urgent += 1
-        return [error for part in parts if (error := self._one(part)) is not None]
+        self.urgent += any(part[0] == "add" for part in parts)
+        return [error for part in parts if (error := self._one(*part)) is not None]
 
-    def _one(self, part: tuple[str, InstalledEntry]) -> dict[str, Any] | None:
-        kind, entry = part
-        if kind == "delete":
-            self.entries.pop(_key(entry), None)
-        elif _key(entry) not in self.entries and len(self.entries) >= self.room:
-            return {**TABLE_FULL, "data": entry.cookie.to_bytes(8, "big").hex()}
-        else:
+    def read(self, body: bytes) -> list[tuple[str, bytes]]:
+        """Answers to requests: kind and body of each part."""
+        answers = []
+        for name, *cookies in _messages(body):
+            if name == "read meters":
+                answers.append(("meters", pickle.dumps(self.meters)))
+            elif name == "count":
+                answers.append(("tables", pickle.dumps(dict(Counter(entry.table for entry in self.entries.values())))))
+            else:
+                wanted = cookies[0]
+                found = [one for one in self.entries.values() if wanted is None or one.cookie in wanted]
+                answers += [
+                    ("flows", pickle.dumps(part)) for part in (found[: len(found) // 2], found[len(found) // 2 :])
+                ]
+        return answers
+
+    def _one(self, kind: str, *what: Any) -> dict[str, Any] | None:
+        if kind == self.refuses:
+            return {"type": 1, "code": 2, "data": ""}
+        if kind == "meter":
+            self.meter_mods += 1
+            number, rate, there = what
+            if there != (number in self.meters):
+                return {"type": 12, "code": 1, "data": ""}
+            self.meters[number] = rate
+        elif kind == "drop meter":
+            self.meter_mods += 1
+            self.meters.pop(what[0], None)
+        elif kind == "delete":
+            self.entries.pop(_key(what[0]), None)
+        elif kind == "add":
+            (entry,) = what
+            if _key(entry) not in self.entries and len(self.entries) >= self.room:
+                return {**TABLE_FULL, "data": entry.cookie.to_bytes(8, "big").hex()}
             self.entries[_key(entry)] = entry
         return None
 
@@ -163,8 +220,7 @@ class Site:
             self.codec,
             self.store,
             self.settings,
-            reconcile_seconds=5.0,
-            copies_per_second=70,
+            OpenFlowSettings(copies_per_second=70, connections_per_second=30),
             clock=clock,
         )
         self.service = Service(self.engine)
@@ -187,7 +243,8 @@ class Site:
         for vfn in vfns or self.inventory.vfns:
             self.connected.add(vfn)
             data = {"dpid": self.inventory.vfns[vfn].dpid, "ports": self.ports(vfn)}
-            self.pump(self.engine.from_control(Message("vfn_up", data)))
+            down = sorted(self.switches[vfn].down)
+            self.pump(self.engine.from_control(Message("vfn_up", {**data, "down": down})))
 
     def disconnect(self, vfn: str) -> None:
         """A VFN goes; it keeps its entries."""
@@ -213,7 +270,10 @@ class Site:
     def pump(self, outgoing: Sequence[Outgoing]) -> None:
         """Deliver messages, and answers to them, until nothing is under way."""
         waiting = list(outgoing)
-        while waiting:
+        while waiting or self.engine.enforcer.behind:
+            waiting = waiting or self.engine.timer()
+            if not waiting:
+                continue
             out = waiting.pop(0)
             message = out.message
             if out.to == "analyzer":
@@ -224,8 +284,6 @@ class Site:
                 self.held.append(message)
             else:
                 waiting += self._deliver(message)
-            if not waiting and self.engine.enforcer.behind:
-                waiting += self.engine.timer()
 
     def deliver_held(self) -> None:
         """Stop holding messages and deliver them."""
@@ -241,15 +299,20 @@ class Site:
         data = {"dpid": message.data["dpid"], "request": message.data["request"]}
         self.time.now += 0.001
         if message.kind == "read":
-            entries = list(switch.entries.values())
-            parts = [entries[: len(entries) // 2], entries[len(entries) // 2 :]]
+            parts = switch.read(message.body)
             answers = [
-                Message("installed", {**data, "last": last}, pickle.dumps(part))
-                for last, part in zip((False, True), parts, strict=True)
+                Message("installed", {**data, "kind": kind, "last": number == len(parts)}, body)
+                for number, (kind, body) in enumerate(parts, 1)
             ]
         else:
-            answers = [Message("applied", {**data, "seconds": 0.001, "errors": switch.apply(message.body)})]
+            ports = {key: message.data[key] for key in ("down", "up") if key in message.data}
+            answers = [Message("applied", {**data, "seconds": 0.001, "errors": switch.apply(message.body, **ports)})]
         return [out for answer in answers for out in self.engine.from_control(answer)]
+
+    def report(self, vfn: str, *changes: Change) -> None:
+        """A VFN's flow monitor reports changes by others; none: its own."""
+        data = {"dpid": self.inventory.vfns[vfn].dpid}
+        self.pump(self.engine.from_control(Message("changed", data, pickle.dumps(changes))))
 
     def audit(self, kind: str | None = None) -> list[Mapping[str, Any]]:
         """Bodies of the audit log, of one kind if given."""
