@@ -30,6 +30,8 @@ _VERDICTS = {"allow": Verdict.ALLOW, "deny": Verdict.DROP}
 _WITH_PORTS = (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
 _FAMILIES = frozenset({4, 6})
 _RULE_ID_LENGTH = 12
+MAX_MATCHES = 20_000
+"""Of one rule: pairs of its networks, for each port range of its services."""
 
 
 class NobodyError(PolicyError):
@@ -142,16 +144,12 @@ class _Reader:
         if not self._families(source) & self._families(destination):
             message = f"rule {rule.name}: its ends have no address family in common"
             raise self._error(path, message, "name addresses of the same family at both ends", NobodyError)
-        return Acl(
-            rule.name,
-            _TIERS[rule.tier],
-            _VERDICTS[rule.action],
-            source,
-            destination,
-            self._services_of(index, rule),
-            rule.priority,
-            rule.mode,
-        )
+        services = self._services_of(index, rule)
+        if (matches := _matches(source, destination, services)) > MAX_MATCHES:
+            message = f"rule {rule.name} is {matches} pairs of networks and port ranges"
+            raise self._error(path, message, "put the networks of one end into `lists`, and name the list")
+        tier, verdict = _TIERS[rule.tier], _VERDICTS[rule.action]
+        return Acl(rule.name, tier, verdict, source, destination, services, rule.priority, rule.mode)
 
     def _error(
         self, path: document.Path, message: str, remedy: str, kind: type[PolicyError] = PolicyError
@@ -241,6 +239,13 @@ class _Reader:
                 index = next(i for i, rule in enumerate(self.doc.rules) if rule.name == acl.rule_id)
                 message = f"rule {acl.rule_id} contradicts rule {first.rule_id}: the same traffic, at the same priority"
                 raise self._error(("rules", index), message, "remove one of them, or give one a higher `priority`")
+
+
+def _matches(source: Peer, destination: Peer, services: tuple[Service, ...]) -> int:
+    """How many matches a rule is made of, port ranges counted once."""
+    pairs = max(1, len(source.nets)) * max(1, len(destination.nets))
+    ports = (max(1, len(service.ports)) * max(1, len(service.source_ports)) for service in services)
+    return pairs * max(1, sum(ports))
 
 
 def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

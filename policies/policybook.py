@@ -13,6 +13,7 @@ from typing import Any
 
 from policies.acl import Mode, Policy
 from policies.document import parse, parse_what_holds, reading_in
+from policies.pipeline import lists
 from policies.store import Entry, Store
 from policies.versions import KeepingLists, PolicyVersion
 from topology.model import Inventory
@@ -41,6 +42,7 @@ def draft(text: str, inventory: Inventory, folder: Path) -> Draft:
     """
     read_list = KeepingLists(reading_in(folder))
     policy = parse(text, inventory, read_list, file=FILE)
+    lists.check(policy.lists.values())
     return Draft(policy, text, read_list.packed)
 
 

@@ -8,7 +8,7 @@ written as several longer ones, with the lengths chosen that make the fewest ent
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 
 from policies.acl import AddressList
@@ -50,6 +50,20 @@ def list_entries(lists: Iterable[AddressList], numbers: Numbers) -> tuple[TableE
                 where = _prefix(f"ipv{version}_{side}", address, length, _WIDTH[version])
                 entries.append(go(table, level, {"eth_type": _KIND[version], **where}, then, {register: bits}))
     return tuple(entries)
+
+
+def check(lists: Iterable[AddressList]) -> None:
+    """See that `list_entries` can be made of these lists, and so of any part of them, without making them.
+
+    Raises:
+        PolicyError: as there.
+    """
+    lists = tuple(lists)
+    for version in (4, 6):
+        prefixes = {
+            (int(net.network_address), net.prefixlen) for one in lists for net in one.nets if net.version == version
+        }
+        _targets(prefixes, version, lists)
 
 
 def masks(entries: Iterable[TableEntry]) -> Mapping[int, int]:
@@ -109,6 +123,17 @@ def _effective(bits: _Bits, width: int) -> _Bits:
 def _expanded(prefixes: _Bits, version: int, lists: Sequence[AddressList]) -> _Bits:
     """The same addresses by few prefix lengths; where two give the same, the originally longer one decides."""
     width = _WIDTH[version]
+    target = _targets(prefixes, version, lists)
+    found: _Bits = {}
+    for (address, length), own in sorted(prefixes.items(), key=lambda item: item[0][1]):
+        step = 1 << (width - target[length])
+        for part in range(1 << (target[length] - length)):
+            found[address + part * step, target[length]] = own
+    return found
+
+
+def _targets(prefixes: Collection[tuple[int, int]], version: int, lists: Sequence[AddressList]) -> Mapping[int, int]:
+    """The length that prefixes (address, length) of each length are brought to."""
     counts = Counter(length for _, length in prefixes if length)
     chosen = choose_lengths(counts, MASKS[version])
     target = {length: min(c for c in chosen if c >= length) for length in counts} | {0: 0}
@@ -120,12 +145,7 @@ def _expanded(prefixes: _Bits, version: int, lists: Sequence[AddressList]) -> _B
             key=f"lists {names}",
             remedy="leave out the shortest prefixes, or write rules of their own for them",
         )
-    found: _Bits = {}
-    for (address, length), own in sorted(prefixes.items(), key=lambda item: item[0][1]):
-        step = 1 << (width - target[length])
-        for part in range(1 << (target[length] - length)):
-            found[address + part * step, target[length]] = own
-    return found
+    return target
 
 
 def _prefix(name: str, address: int, length: int, width: int) -> dict[str, int | tuple[int, int]]:

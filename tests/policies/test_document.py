@@ -154,6 +154,14 @@ def test_contradicting_rules_are_refused_by_both_names() -> None:
         assert len(parse(one + other + apart, INVENTORY, no_files).acls) == 2
 
 
+def test_a_rule_of_too_many_matches_is_refused() -> None:
+    """Networks times networks times ports would be entries without end; lists cost one bit."""
+    nets = ", ".join(f"10.{number}.0.0/17" for number in range(150))
+    error = refused(rule(**{"from": f"{{networks: [{nets}]}}", "to": f"{{networks: [{nets}]}}"}))
+    assert error.message == "rule r is 22500 pairs of networks and port ranges"
+    assert "list" in (error.remedy or "")
+
+
 def test_lists_are_read_from_files_beside_the_policy(tmp_path: Path) -> None:
     """Comments and empty lines are no prefixes; what is in the file and in the policy is one list."""
     (tmp_path / "bad.txt").write_text("# bad\n\n192.0.2.0/25 # half\n2001:db8::1\n")

@@ -105,6 +105,19 @@ def test_the_same_policy_again_is_no_new_version(site: Site) -> None:
     assert len(site.audit("policy")) == 1
 
 
+def test_lists_that_no_switch_could_hold_are_refused(site: Site, tmp_path: Path) -> None:
+    """Before they are in force, by name."""
+    nets = [f"{number}.0.0.0/{length}" for number, length in enumerate((*range(9, 30, 2), 8, 8, 8), 1)]
+    nets += [f"100.{number}.{number}.{number}/32" for number in range(200)]
+    (tmp_path / "bad.txt").write_text("\n".join(nets))
+    text = "lists: {bad: {file: bad.txt}}\nrules: []"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("policies.pipeline.lists.MAX_ENTRIES", 200)
+        status, value = site.call("lay_down", text=text, folder=str(tmp_path))
+        assert (status, "lists bad: IPv4 prefixes of" in value["error"]) == (400, True)
+    assert site.call("lay_down", text=text, folder=str(tmp_path))[0] == 200
+
+
 def test_json_is_taken_too(site: Site) -> None:
     """The same keys; what is kept is a text."""
     rules = [{"name": "sql", "action": "allow", "from": {"vm": "web1"}, "to": "any", "priority": 7, "service": None}]
