@@ -21,13 +21,13 @@ from policies.pipeline.tables import (
     GROUP_BIT,
     NEIGHBOUR_SOLICITATION,
     NEXT_VFN,
+    NOWHERE,
     OUTSIDE_PORT,
     SOURCE_SEGMENT,
     SOURCE_VM,
     TO_HERE,
     Matches,
     Table,
-    drop,
     go,
     neighbour_message,
 )
@@ -79,8 +79,7 @@ def strangers(place: Place, outside: Iterable[tuple[OutsidePort, Vfn]]) -> Itera
     yield go(
         Table.DESTINATION, _GROUP, {"eth_dst": (GROUP_BIT, GROUP_BIT)}, Table.OBSERVE, {DESTINATION_SEGMENT: BROADCAST}
     )
-    # Nobody has this MAC whom anything here may talk to. It is not the outside: no rule is to count it as that.
-    yield drop(Table.DESTINATION, 0, {})
+    yield go(Table.DESTINATION, 0, {}, Table.OBSERVE, {DESTINATION_SEGMENT: NOWHERE})
 
 
 def _towards(priority: int, mac: str, addresses: Iterable[Address], registers: dict[str, int]) -> Iterator[TableEntry]:

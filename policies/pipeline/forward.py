@@ -17,6 +17,7 @@ from policies.pipeline.tables import (
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
     NEXT_VFN,
+    NOWHERE,
     OUTSIDE_PORT,
     ROUTER_ADVERTISEMENT,
     SOURCE_SEGMENT,
@@ -69,6 +70,7 @@ def onward(place: Place, vfns: Mapping[str, Vfn], outside: Collection[OutsidePor
             yield _out(_KNOWN, {NEXT_VFN: vfns[name].number + 1}, () if port is None else (port,))
     if usual is not None:
         yield _out(_ELSEWHERE, {TO_HERE: 0}, (usual,))
+    yield drop(Table.FORWARD, _GROUP, {DESTINATION_SEGMENT: NOWHERE})
     yield drop(Table.FORWARD, 0, {})
 
 

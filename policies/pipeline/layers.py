@@ -14,8 +14,11 @@ from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixe
 from policies.pipeline.needs import Needs
 from policies.pipeline.observe import observe_entry
 from policies.pipeline.place import Place
+from policies.pipeline.tables import DESTINATION_SEGMENT, NOWHERE, Table, drop
 from policies.pipeline.tap import tap
 from topology.model import Inventory, Vm
+
+_LAST = 1
 
 
 def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: Needs) -> Iterator[TableEntry]:
@@ -31,6 +34,8 @@ def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: N
     yield from strangers(place, [(end, vfns[end.vfn]) for end in ends])
     yield observe_entry(observing=needs.observed_from is not None)
     yield from fixed_entries()
+    # Rules have judged (and counted) it; no rule or default lets it through, or its destination would be known here.
+    yield drop(Table.ENFORCEMENT, _LAST, {DESTINATION_SEGMENT: NOWHERE})
     yield from lookup_entries(REAL, needs.stateless, tracking=needs.tracking)
     if needs.keeping:
         yield from keep_entries(needs.stateless)

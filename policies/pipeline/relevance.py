@@ -6,8 +6,8 @@ is one exception: drops between addresses outside and anybody stand only where t
 there, and a VFN without them is never stricter for it. (A VM may still send what has such a destination to another VM's
 MAC.)
 
-A VFN knows the VMs of a segment if any of its own may exchange packets with that segment, in either direction; to a VM
-that it does not know, it sends nothing. VFNs between others know whoever is behind them.
+Whom a VFN knows is told by `policies.pipeline.exchange`: the VMs of those segments that its own may exchange packets
+with. To a VM that it does not know, it sends nothing. VFNs between others know whoever is behind them.
 """
 
 from __future__ import annotations

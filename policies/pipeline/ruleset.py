@@ -1,4 +1,4 @@
-"""The rules of a network: which there are, where they stand, and who may talk to whom by them.
+"""The rules of a network: which there are, where they stand, and who has to know whom for them.
 
 Follows the network from one state to the next, at the cost of what has changed.
 """
@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from policies.acl import Acl, AddressList, Mode, Policy
+from policies.acl import Acl, AddressList, Policy
 from policies.pipeline.exchange import Exchange
 from policies.pipeline.network import Rules
 from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
 from policies.pipeline.standing import Standing
 from policies.pipeline.whereabouts import Whereabouts
-from policies.rules import FirewallRule, Verdict
+from policies.rules import FirewallRule
 from policies.translate import acl_of
 from topology.model import Segment
 
@@ -59,7 +59,7 @@ class Ruleset:
         """Every rule to judge by, and how often the policy and firewall rules ask for it."""
         self._assigned: dict[str, Assigned] = {}
         self._naming: dict[str, dict[Acl, None]] = {}
-        """Rules that allow something to or from a VM, by its name."""
+        """Rules about packets from or to a VM, by its name."""
         self._named: dict[Acl, frozenset[str]] = {}
         """And the other way round."""
         self._lists: Mapping[str, AddressList] = {}
@@ -157,11 +157,10 @@ class Ruleset:
                 del self._naming[vm][acl]
         renamed = (acl for vm in where.moved for acl in self._naming.get(vm, ()))
         for acl in dict.fromkeys((*come, *moving, *renamed)):
-            if acl.verdict is Verdict.ALLOW and acl.mode is Mode.ENFORCE:
-                ends = self._ends(acl)
-                source, destination = (segments_of(end, where.inventory) for end in ends)
-                changed |= self.exchange.put(acl, (source, destination))
-                self._name(acl, ends[0].vms | ends[1].vms)
+            ends = self._ends(acl)
+            source, destination = (segments_of(end, where.inventory) for end in ends)
+            changed |= self.exchange.put(acl, (source, destination))
+            self._name(acl, ends[0].vms | ends[1].vms)
         if changed:
             self.exchange_state = object()
 

@@ -115,10 +115,10 @@ class Session:
         ports = recall((vfn, "ports"), (given,), lambda: dict(given))
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
-        partners = recall((vfn, "partners"), (rules.exchange_state, home), lambda: rules.exchange.partners(home))
+        met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
         behind = tuple(where.homes[goal] for goal in self._ways.transit[vfn])
-        known = recall((vfn, "known"), (partners, *behind), lambda: self._names(partners, *behind))
-        judged = recall((vfn, "judged"), (partners, home), lambda: self._names(partners, home))
+        known = recall((vfn, "known"), (met, *behind), lambda: self._names(met, *behind))
+        judged = recall((vfn, "judged"), (met, home), lambda: self._names(met, home))
         acls = recall(
             (vfn, "acls"),
             (rules.standing_state, home, own, assigned),

@@ -69,6 +69,8 @@ NEXT_VFN = "reg9"
 OUTSIDE_PORT = 1 << 31
 BROADCAST = 65535
 """Destination segment of broadcasts and multicasts."""
+NOWHERE = 65536
+"""Destination segment of what is for nobody that this VFN knows of: not the outside, and never forwarded."""
 
 ARP = 0x0806
 IPV4 = 0x0800
