@@ -316,6 +316,10 @@ class Enforcer:
         """Interface names of the inventory that a connected VFN does not have."""
         return missing_ports(self._inventory, vfn, self._network.ports.get(vfn, {}))
 
+    def ports_of(self, vfn: str) -> Mapping[str, int]:
+        """OpenFlow port number by interface name, as last told; none: it has not connected yet."""
+        return self._network.ports.get(vfn, {})
+
     def suspects(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """Ids of the rules whose entries a switch refused, as far as its errors tell."""
         cookies = {self._codec.failed_cookie(bytes.fromhex(error["data"])) for error in errors}

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from policies.admission import Admitted, Refused
@@ -23,6 +24,8 @@ from policies.codec import SwitchCodec
 from policies.desired import Desired
 from policies.detections import Detection, Detections
 from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
+from policies.explain.answer import Site, View
+from policies.hits import Hits, default_of
 from policies.lifecycle import RuleRecord
 from policies.policybook import Draft, PolicyBook
 from policies.reconcile import REFUSED
@@ -32,6 +35,7 @@ from policies.store import Store
 from policies.translate import ANALYZER
 from policies.versions import PolicyVersion
 from policies.vfnstate import Apply, Done, Drift, Failed, Measured, Phase, Synced
+from runtime.arrays import COUNTER
 from runtime.channel import Message
 from runtime.errors import TransientError
 from runtime.settings import EngineSettings, OpenFlowSettings
@@ -77,11 +81,15 @@ class Engine:
         *,
         clock: Clock,
         aside: Aside = at_once,
+        reading: Aside = at_once,
     ) -> None:
         self.inventory = inventory
         self.store = store
         self.clock = clock
         self.aside = aside
+        self.reading = reading
+        """For what people ask and takes long, so that no VFN waits for it to be compiled."""
+        self.hits = Hits()
         self.started = clock.wall()
         self._settings = settings
         self._detections = Detections()
@@ -127,6 +135,10 @@ class Engine:
                     # A reading stays unanswered, so it is tried again when patience with it ends.
                     LOG.warning("what VFN %s says of its entries cannot be read: %s", vfn, error)
                     return Outcome()
+            case "counters":
+                counters = np.frombuffer(message.body, COUNTER)
+                self.hits.take(vfn, counters, self.enforcer.states[vfn].desired)
+                return Outcome()
             case "applied":
                 return self.enforcer.applied(vfn, data["request"], data["seconds"], data["errors"], now)
         LOG.warning("control sent %r, which the engine does not know", message.kind)
@@ -223,7 +235,22 @@ class Engine:
         version = self.policies.accept(draft, actor, self.clock.wall())
         LOG.info("version %d of the policy, of %s", version.number, version.actor)
         self.enforcer.set_policy(self.policies.policy)
+        self._keep_hits()
         return version
+
+    def site(self) -> Site:
+        """What decides about packets, as it is now."""
+        rules = {identity: (self.book.records[identity].rule, own) for identity, own in self.book.in_force().items()}
+        vfns = {
+            name: View(vfn.bridge, self.enforcer.ports_of(name), self.enforcer.states[name].desired)
+            for name, vfn in self.inventory.vfns.items()
+        }
+        return Site(self.inventory, self.policies.policy, self.policies.version.actor, rules, vfns)
+
+    def _keep_hits(self) -> None:
+        """Of rules that are over nobody asks what they have met."""
+        defaults = {default_of(segment.number) for segment in self.inventory.segments.values()}
+        self.hits.keep({acl.rule_id for acl in self.policies.policy.acls} | self.book.records.keys() | defaults)
 
     def _confirm_policy(self) -> None:
         connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
@@ -258,6 +285,7 @@ class Engine:
         """Have the switches follow the book, and tell the analyzer."""
         self.enforcer.set_rules(self.book.in_force())
         self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
+        self._keep_hits()
         first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent, self.clock.steady()))
         return [*first, Outgoing("analyzer", self._rules_message())]
 

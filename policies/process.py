@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 
@@ -46,8 +46,9 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
             server = stack.enter_context(closing(Server(settings.engine_socket)))
             if ending is not None:
                 server.watch(ending.fileno)
-            worker = Worker()
-            server.watch(worker.fileno)
+            compiling, reading = Worker(), Worker()
+            for worker in (compiling, reading):
+                server.watch(worker.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
                 known,
@@ -56,10 +57,13 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 settings.engine,
                 settings.openflow,
                 clock=clock,
-                aside=worker,
+                aside=compiling,
+                reading=reading,
             )
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            _Loop(engine, server, worker).run(stop or (lambda: ending is not None and bool(ending.received)))
+            _Loop(engine, server, (compiling, reading)).run(
+                stop or (lambda: ending is not None and bool(ending.received))
+            )
             engine.stop()
     except DynsegError as error:
         LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
@@ -70,11 +74,11 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
 class _Loop:
     """Who is connected, and messages in and out."""
 
-    def __init__(self, engine: Engine, server: Server, worker: Worker) -> None:
+    def __init__(self, engine: Engine, server: Server, workers: Sequence[Worker]) -> None:
         self._engine = engine
         self._service = Service(engine)
         self._server = server
-        self._worker = worker
+        self._workers = workers
         self._peers: dict[str, Peer] = {}
         self._alone_since: float | None = time.monotonic()
 
@@ -85,7 +89,8 @@ class _Loop:
             wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
             for event in self._server.poll(wait):
                 self._take(event)
-            self._send(self._worker.finished())
+            for worker in self._workers:
+                self._send(worker.finished())
             self._send(self._engine.timer())
             if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
@@ -94,7 +99,7 @@ class _Loop:
     def _take(self, event: Event) -> None:
         peer, message = event.peer, event.message
         if peer is None:
-            return  # a signal, which `stop` knows, or the worker
+            return  # a signal, which `stop` knows, or a worker
         role = next((role for role, known in self._peers.items() if known is peer), None)
         if message is None:
             self._gone(peer, role)

@@ -18,6 +18,7 @@ from policies.admission import Ground, Refused
 from policies.lifecycle import RuleRecord
 from policies.rules import Network, Protocol, RuleState, Scope
 from runtime.document import MAX_CHARACTERS
+from runtime.errors import PolicyError
 from runtime.validation import most_telling
 from topology.names import nearest
 
@@ -165,8 +166,8 @@ class ExplainParams(_Params):
     """Does it come from the other end of a connection that stands already?"""
     source_address: Name | None = None
     """What the packet says of its sender, if that is not so."""
-    traces: dict[str, dict[Literal["text", "error"], str]] = {}
-    """By VFN: the text of `ofproto/trace`, or why there is none."""
+    traces: dict[str, dict[str, str]] = {}
+    """By VFN: `text` of `ofproto/trace`, or `error`: why there is none."""
 
 
 Method = tuple[type[_Params], Callable[[Any, str], Answer | Later]]
@@ -181,12 +182,20 @@ def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], 
         checked = model.model_validate(params)
     except ValidationError as error:
         return _explain(error, model)
-    return function(checked, actor)
+    try:
+        return function(checked, actor)
+    except PolicyError as error:
+        return meaningless(error)
 
 
 def problem(status: int, error: str, remedy: str, **more: Any) -> Answer:
     """An answer that says what is wrong."""
     return status, {"error": error, "remedy": remedy, **more}
+
+
+def meaningless(error: PolicyError) -> Answer:
+    """The answer to what cannot mean anything here, with its place."""
+    return problem(400, str(error).removesuffix(f" ({error.remedy})"), error.remedy or "correct it")
 
 
 def refusal(refused: Refused) -> Answer:

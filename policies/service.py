@@ -10,11 +10,13 @@ from typing import Any
 from policies import requests
 from policies.admission import Refused
 from policies.engine import Engine, Outgoing, new_rule_id
+from policies.explain.answer import explain, trace_plan
+from policies.explain.question import ask
 from policies.policybook import Draft, counts, draft
 from policies.requests import Answer, Later, problem, rule_json
 from policies.rules import Action, Scope, SegmentationRule
-from policies.versions import PolicyVersion
 from policies.vfnstate import Phase
+from policies.views import hits_json, sums_json, version_json
 from runtime.channel import Message
 from runtime.errors import PolicyError
 from topology.model import Vm
@@ -41,6 +43,9 @@ class Service:
             "release": (requests.RuleParams, self._release),
             "policy": (requests.PolicyParams, self._policy),
             "lay_down": (requests.LayDownParams, self._lay_down),
+            "hits": (requests.Nothing, self._hits),
+            "trace_plan": (requests.ExplainParams, self._trace_plan),
+            "explain": (requests.ExplainParams, self._explain),
         }
 
     def call(self, message: Message) -> list[Outgoing]:
@@ -50,7 +55,7 @@ class Service:
         answer = requests.call(self._methods, data["method"], data.get("params") or {}, data["actor"])
         if isinstance(answer, Later):
             caller, then = self._caller, answer.then
-            return self._engine.aside(answer.work, lambda done: self._result(data["request"], then(done), caller))
+            return self._engine.reading(answer.work, lambda done: self._result(data["request"], then(done), caller))
         return self._result(data["request"], answer, self._caller)
 
     def control_gone(self) -> None:
@@ -135,7 +140,7 @@ class Service:
             {"time": time, "state": state, "detail": detail}
             for time, state, detail in self._engine.store.history(params.id)
         ]
-        return 200, {**rule_json(record), "history": changes}
+        return 200, {**rule_json(record), "history": changes, "hits": sums_json(self._engine.hits.of(params.id))}
 
     def _audit(self, params: requests.AuditParams, _actor: str) -> Answer:
         rows = self._engine.store.audit(params.after, params.limit, params.kind)
@@ -231,33 +236,25 @@ class Service:
 
         def then(checked: Draft | PolicyError) -> Answer:
             if isinstance(checked, PolicyError):
-                place = str(checked).removesuffix(f" ({checked.remedy})")
-                return problem(400, place, checked.remedy or "correct the policy")
+                return requests.meaningless(checked)
             self._engine.lay_down(checked, actor)
             return 200, {key: value for key, value in self._policy_json().items() if key != "text"}
 
         return Later(check, then)
 
+    def _hits(self, _params: requests.Nothing, _actor: str) -> Answer:
+        engine = self._engine
+        segments = engine.inventory.segments.values()
+        return 200, hits_json(engine.hits, engine.book.live(), engine.policies.policy.acls, segments)
 
-def version_json(version: PolicyVersion) -> dict[str, Any]:
-    """A version of the policy as REST shows it; times are epoch seconds."""
-    none = version.number == 0
-    return {
-        "version": version.number,
-        "state": "none"
-        if none
-        else "refused"
-        if version.refused
-        else "enforced"
-        if version.enforced_at
-        else "installing",
-        "actor": version.actor,
-        "created": None if none else version.created,
-        "enforced_at": version.enforced_at,
-        "refused": version.refused,
-        "digest": None if none else version.digest,
-        "text": version.text,
-    }
+    def _trace_plan(self, params: requests.ExplainParams, _actor: str) -> Answer:
+        site = self._engine.site()
+        return 200, trace_plan(ask(params, site.inventory), site)
+
+    def _explain(self, params: requests.ExplainParams, _actor: str) -> Later:
+        site = self._engine.site()
+        question = ask(params, site.inventory)
+        return Later(lambda: explain(question, site, params.traces), lambda told: (200, told))
 
 
 def package_version() -> str:

@@ -67,7 +67,7 @@ class Control(RyuApp):
         self._sessions = Sessions(network, self._announce)
         self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, self._sessions.on_interface_ids)
         self._relay = Relay(self._sessions, self._engine, self._ovsdb.wait_until_followed)
-        self._counters = Counters(self._sessions, [self._analyzer], config.openflow.statistics_seconds)
+        self._counters = Counters(self._sessions, [self._analyzer, self._engine], config.openflow.statistics_seconds)
         self._copies = Copies(self._sessions, self._analyzer)
         parsers.install(self._copies.take, self._on_statistics)
         self._lag = LagMeter()
