@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.rows import Row, table, write
-from benchmarks.vfn import fleet, isolate, push
+from benchmarks.vfn import fleet, growth, isolate, push
 from benchmarks.vfn.bench import Bench
 from mininet_labs import machine, marks
 from mininet_labs.run import Progress
@@ -24,6 +24,7 @@ PARTS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "push": push.rows,
     "isolate": isolate.rows,
     "fleet": fleet.rows,
+    "growth": growth.rows,
 }
 """In the order in which they run."""
 

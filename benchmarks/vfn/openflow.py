@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mininet_labs.errors import LabError
-from ryu_apps.wire import flowmod
+from ryu_apps.wire import flowmod, multipart
 from ryu_apps.wire.bundle import stage
 
 RUN_DIR = Path("/var/run/openvswitch")
@@ -19,7 +19,6 @@ PATIENCE_SECONDS = 60.0
 _HELLO, _ECHO_REQUEST, _ECHO_REPLY, _MULTIPART_REPLY, _BARRIER_REPLY = 0, 2, 3, 19, 21
 _VERSIONS = struct.pack("!HHI", 1, 8, 1 << 4)
 """Hello element: OpenFlow 1.3 only."""
-_MULTIPART_HEADER = 8
 
 
 class Connection:
@@ -33,6 +32,8 @@ class Connection:
         self._socket.sendall(flowmod.message(_HELLO, 1, _VERSIONS))
         self._stream = self._socket.makefile("rb", buffering=1 << 20)
         self._barrier_xid = 0xF000_0000
+        self.reports: list[bytes] = []
+        """What a flow monitor has reported; for whoever reads it to clear."""
 
     def send(self, messages: bytes) -> float:
         """Send messages and a barrier, and wait for its reply; returns the seconds that took.
@@ -50,14 +51,13 @@ class Connection:
         staged = stage(bundle)
         return self.send(staged.prepare) + (self.send(staged.commit) if staged.commit else 0.0)
 
-    def multipart(self, request: bytes) -> bytes:
-        """The bodies of a multipart reply, one after the other."""
-        parts = (message for message in self._until_barrier(request) if message[1] == _MULTIPART_REPLY)
-        return b"".join(message[flowmod.HEADER.size + _MULTIPART_HEADER :] for message in parts)
+    def ask(self, requests: bytes) -> list[multipart.Part]:
+        """Send multipart requests; the parts of all replies."""
+        return [multipart.split(message) for message in self._until_barrier(requests) if message[1] == _MULTIPART_REPLY]
 
     def entries(self) -> bytes:
         """Flow statistics of every entry, raw."""
-        return self.multipart(flowmod.flow_stats_request(1))
+        return b"".join(part.body for part in self.ask(flowmod.flow_stats_request(1)))
 
     def clear(self) -> None:
         """Delete every entry."""
@@ -79,7 +79,10 @@ class Connection:
             if message[1] == _ECHO_REQUEST:
                 xid = flowmod.HEADER.unpack_from(message)[3]
                 self._socket.sendall(flowmod.message(_ECHO_REPLY, xid, message[flowmod.HEADER.size :]))
-            yield message
+            elif message[1] == _MULTIPART_REPLY and not (part := multipart.split(message)).xid:
+                self.reports.append(part.body)
+            else:
+                yield message
 
     def _receive(self) -> bytes:
         header = self._stream.read(flowmod.HEADER.size)

@@ -16,7 +16,7 @@ from benchmarks.rows import Row
 from benchmarks.vfn import ryupeer, workload
 from benchmarks.vfn.bench import Bench
 from benchmarks.vfn.openflow import Connection, connection
-from benchmarks.vfn.rig import bridges
+from benchmarks.vfn.rig import bridges, wait_until_idle
 from mininet_labs import marks
 from mininet_labs.errors import LabError
 from policies.entries import TableEntry
@@ -89,6 +89,7 @@ def _in_turns(
     for number in range(ROUNDS):
         for name in order:
             switch.clear()
+            wait_until_idle()
             begin = time.perf_counter()
             ways[name]()
             seconds[name].append(time.perf_counter() - begin)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from mininet_labs import marks
+
+PID_FILE = Path("/var/run/openvswitch/ovs-vswitchd.pid")
+_QUIET_SECONDS = 0.05
+"""Without a tick (10 ms) of the processor: what is left to do is not worth waiting for."""
+_PATIENCE_SECONDS = 5.0
 
 
 @contextmanager
@@ -22,3 +29,20 @@ def bridges(names: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         marks.remove_own()
+
+
+def wait_until_idle() -> None:
+    """Wait until the switch has done what it puts off, such as freeing entries, or a while at most."""
+    before, quiet_since = _ticks(), time.monotonic()
+    deadline = quiet_since + _PATIENCE_SECONDS
+    while (now := time.monotonic()) < min(deadline, quiet_since + _QUIET_SECONDS):
+        time.sleep(_QUIET_SECONDS / 5)
+        if (ticks := _ticks()) != before:
+            before, quiet_since = ticks, now
+
+
+def _ticks() -> int:
+    """Processor time of the switch daemon, user and system (proc(5))."""
+    pid = int(PID_FILE.read_text())
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])

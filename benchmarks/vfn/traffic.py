@@ -13,7 +13,6 @@ import fcntl
 import selectors
 import socket
 import struct
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
@@ -148,4 +147,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

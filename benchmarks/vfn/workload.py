@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from policies.acl import Acl, Peer, Service
-from policies.entries import SetField, TableEntry
-from policies.pipeline.tables import DESTINATION_SEGMENT, IPV4, MARK, SOURCE_SEGMENT, TCP, Table, match
+from policies.acl import Acl, Peer, Policy, Service
+from policies.entries import TableEntry
+from policies.pipeline.compile import compile_vfn
 from policies.rules import Protocol, Tier, Verdict
 from topology import inventory as inventories
 from topology.model import Inventory
@@ -81,20 +81,8 @@ def _rules(count: int, segments: Sequence[str], port: int) -> Iterator[_Rule]:
 
 
 def entries(count: int) -> tuple[TableEntry, ...]:
-    """So many entries as an allowed service between two segments makes."""
-    return tuple(
-        TableEntry(
-            Table.ENFORCEMENT,
-            Tier.POLICY + 2000,
-            match({
-                SOURCE_SEGMENT: 1 + number % 4,
-                DESTINATION_SEGMENT: 1 + number // 4 % 4,
-                "eth_type": IPV4,
-                "ip_proto": TCP,
-                "tcp_dst": FIRST_PORT + number // 16,
-            }),
-            (SetField(MARK, 1 + number),),
-            Table.COMMIT,
-        )
-        for number in range(count)
-    )  # fmt: skip
+    """What so many rules ask of the one VFN: the entries that stand for rules, without those of VMs and ports."""
+    inventory = one_vfn()
+    (vfn,) = inventory.vfns
+    compiled = compile_vfn(inventory, vfn, {}, (), Policy(acls=acls(count, list(inventory.segments))))
+    return tuple(entry for entry in compiled if entry.rules)
