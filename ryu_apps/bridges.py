@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 """Column -> value as JSON in OVSDB's notation (RFC 7047, 5.1)."""
 
 MONITORED: Mapping[str, Sequence[str]] = {
-    "Bridge": ("name", "other_config", "fail_mode", "protocols", "controller", "netflow"),
+    "Bridge": ("name", "datapath_type", "other_config", "fail_mode", "protocols", "controller", "netflow"),
     "Controller": ("target", "max_backoff", "inactivity_probe", "connection_mode"),
     "NetFlow": ("targets", "active_timeout", "engine_type", "engine_id", "add_id_to_interface"),
     "Interface": ("name", "external_ids"),
@@ -47,9 +47,10 @@ class Database:
         """The bridge of a name."""
         return next((row for row in self.tables.get("Bridge", {}).values() if row["name"] == name), None)
 
-    def bridges(self) -> frozenset[str]:
-        """Names of all bridges."""
-        return frozenset(row["name"] for row in self.tables.get("Bridge", {}).values())
+    def datapaths(self) -> dict[str, str]:
+        """The data path of each bridge, as ovs-dpctl(8) calls it."""
+        kinds = {row["name"]: row["datapath_type"] or "system" for row in self.tables.get("Bridge", {}).values()}
+        return {name: f"{kind}@ovs-{kind}" for name, kind in kinds.items()}
 
     def users(self, column: str, uuid: str) -> int:
         """How many bridges refer to a row."""

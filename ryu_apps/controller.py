@@ -26,6 +26,7 @@ from ryu_apps.copies import Copies
 from ryu_apps.counters import Counters
 from ryu_apps.explain import Explain
 from ryu_apps.lag import LagMeter
+from ryu_apps.limits import Limits
 from ryu_apps.ovsdb import Ovsdb
 from ryu_apps.peer import Peer
 from ryu_apps.relay import Relay
@@ -65,7 +66,9 @@ class Control(RyuApp):
         self._analyzer = Peer("analyzer", self._from_analyzer, self._greet_analyzer)
         targets = startup.targets(config) if config.ovsdb.manage_bridges else None
         self._sessions = Sessions(network, self._announce)
-        self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, self._sessions.on_interface_ids)
+        on_ids, on_bridges = self._sessions.on_interface_ids, self._on_bridges
+        self._ovsdb = Ovsdb(config.ovsdb.endpoint, network, targets, on_ids, on_bridges)
+        self._limits = Limits(network, self._sessions, self._ovsdb, config.openflow.connections_per_vm)
         self._relay = Relay(self._sessions, self._engine, self._ovsdb.wait_until_followed)
         self._counters = Counters(self._sessions, [self._analyzer, self._engine], config.openflow.statistics_seconds)
         self._copies = Copies(self._sessions, self._analyzer)
@@ -117,6 +120,9 @@ class Control(RyuApp):
         """A VFN is there, or gone."""
         if event.state == MAIN_DISPATCHER:
             self._sessions.on_connected(event.datapath)
+            session = self._sessions.of(event.datapath)
+            if session is not None:
+                self._limits.set(session)
         else:
             self._sessions.on_closed(event.datapath)
 
@@ -151,6 +157,9 @@ class Control(RyuApp):
             self._relay.changed(session, part.body)
         else:
             session.on_part(part)
+
+    def _on_bridges(self) -> None:
+        self._limits.set_all()
 
     def _from_engine(self, message: Message) -> None:
         self._relay.take(message)

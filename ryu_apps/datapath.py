@@ -1,24 +1,18 @@
-"""Asks the local Open vSwitch itself: whether it forwards by its flow tables, and what it would do with a packet.
-
-A barrier says that the flow tables have changed, not that all packets feel it: the data path forwards by a cache of
-decisions, which revalidator threads bring up to date in passes (OVS, Documentation/topics/design.rst). Until the pass
-that began after the change has ended, established flows go on by the old decision: 0.1 to 0.5 s were measured with the
-20,000 to 60,000 cached flows of a port scan. A rule is not enforced before that.
-"""
+"""Asks the local Open vSwitch itself, by the commands of ovs-appctl(8): passes, traces, limits of connections."""
 
 from __future__ import annotations
 
 import json
+import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runtime.errors import TransientError
 
 PATIENCE_SECONDS = 10.0
-PASSES = 2
-"""The first to end may have begun before the change; the second has not."""
 _RECEIVE_BYTES = 1 << 16
+_LIMIT = re.compile(r"^zone=(\d+),limit=(\d+)", re.MULTILINE)
 
 
 def control_socket(run_dir: Path) -> Path:
@@ -34,15 +28,31 @@ def control_socket(run_dir: Path) -> Path:
     return run_dir / f"ovs-vswitchd.{pid}.ctl"
 
 
-def wait_until_followed(run_dir: Path) -> None:
-    """Return when every packet is forwarded by the flow tables as they were when this was called, or newer ones.
+def wait_for_pass(run_dir: Path) -> None:
+    """Return when the next pass of the revalidators has ended (`ryu_apps.passes`).
 
     Raises:
         TransientError: the switch daemon cannot be asked, or does not answer in time.
     """
-    path = control_socket(run_dir)
-    for _ in range(PASSES):
-        _command(path, "revalidator/wait")
+    _command(control_socket(run_dir), "revalidator/wait")
+
+
+def limit_connections(run_dir: Path, path: str, zones: Collection[int], most: int) -> int:
+    """Keep at most so many connections in each of these conntrack zones; in how many was it otherwise before?
+
+    Args:
+        path: the data path, as `netdev@ovs-netdev`.
+
+    Raises:
+        TransientError: the switch daemon cannot be asked, or refuses.
+    """
+    command = control_socket(run_dir)
+    listed = _command(command, "dpctl/ct-get-limits", path, "zone=" + ",".join(map(str, zones)))
+    right = {int(zone) for zone, limit in _LIMIT.findall(listed) if int(limit) == most}
+    wrong = [zone for zone in zones if zone not in right]
+    if wrong:
+        _command(command, "dpctl/ct-set-limits", path, *(f"zone={zone},limit={most}" for zone in wrong))
+    return len(wrong)
 
 
 def trace(run_dir: Path, bridge: str, flow: str, states: Sequence[str]) -> str:

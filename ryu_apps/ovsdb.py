@@ -11,7 +11,7 @@ import logging
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ryu.lib import hub
 from runtime.errors import SettingsError, TransientError
 from ryu_apps import datapath
 from ryu_apps.bridges import MONITORED, Database, Targets, commands
+from ryu_apps.passes import Passes
 from topology.model import Inventory, Vfn
 
 LOG = logging.getLogger("dynseg.control.ovsdb")
@@ -60,6 +61,7 @@ class Ovsdb:
         inventory: whose VFNs to look after.
         targets: where the bridges shall find control and collector; None: only follow, change nothing.
         on_interface_ids: takes interface name -> iface-id, whenever they have changed.
+        on_bridges: told when there are other bridges than before.
     """
 
     def __init__(
@@ -68,13 +70,18 @@ class Ovsdb:
         inventory: Inventory,
         targets: Targets | None,
         on_interface_ids: Callable[[Mapping[str, str]], None],
+        on_bridges: Callable[[], None],
     ) -> None:
         self._endpoint = endpoint
         self._inventory = inventory
         self._targets = targets
         self._on_interface_ids = on_interface_ids
+        self._on_bridges = on_bridges
         self.connected = False
-        self._bridges: frozenset[str] = frozenset()
+        self._bridges: Mapping[str, str] = {}
+        run_dir = Path(endpoint.removeprefix("unix:")).parent
+        self._run_dir = run_dir if endpoint.startswith("unix:") else None
+        self._passes = Passes(run_dir)
         self._interface_ids: Mapping[str, str] = {}
 
     def run(self) -> None:
@@ -95,11 +102,10 @@ class Ovsdb:
 
     def wait_until_followed(self, vfn: Vfn) -> None:
         """Return when packets meet the VFN's flow tables as they are now; at once when its switch is not local."""
-        run_dir = self._run_dir_of(vfn.bridge)
-        if run_dir is None:
+        if self._run_dir_of(vfn.bridge) is None:
             return
         try:
-            datapath.wait_until_followed(run_dir)
+            self._passes.wait()
         except TransientError as error:
             LOG.warning("cannot tell when the data path of %s follows its tables: %s", vfn.name, error)
 
@@ -114,11 +120,25 @@ class Ovsdb:
 
     def _run_dir_of(self, bridge: str) -> Path | None:
         """Where the switch daemon of a bridge can be asked, if that is on this machine."""
-        local = bridge in self._bridges and self._endpoint.startswith("unix:")
-        return Path(self._endpoint.removeprefix("unix:")).parent if local else None
+        return self._run_dir if bridge in self._bridges else None
+
+    def limit_connections(self, vfn: Vfn, zones: Collection[int], most: int) -> None:
+        """Keep at most so many connections in each of these conntrack zones, if the VFN's switch is local."""
+        run_dir = self._run_dir_of(vfn.bridge)
+        if run_dir is None or not zones:
+            return
+        try:
+            changed = datapath.limit_connections(run_dir, self._bridges[vfn.bridge], zones, most)
+        except TransientError as error:
+            LOG.warning("connections of the VMs of %s are not limited: %s", vfn.name, error)
+        else:
+            LOG.info("connections of %d VMs of %s are limited to %d each now", changed, vfn.name, most)
 
     def _compare(self, database: Database) -> None:
-        self._bridges = database.bridges()
+        bridges = database.datapaths()
+        if bridges != self._bridges:
+            self._bridges = bridges
+            self._on_bridges()
         ids = database.interface_ids()
         if ids != self._interface_ids:
             self._interface_ids = ids

@@ -1,9 +1,10 @@
-"""Waiting for the data path: the switch daemon's command socket."""
+"""What the switch daemon is asked by its command socket: passes, and limits of connections."""
 
 from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -11,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ryu.lib import hub
 from support.control import bridges
 
 from runtime.errors import TransientError
-from ryu_apps.datapath import wait_until_followed
+from ryu_apps.datapath import limit_connections, wait_for_pass
+from ryu_apps.passes import Passes
 
 RUN_DIR = Path("/var/run/openvswitch")
+DONE = b'{"id":0,"result":"","error":null}'
 
 
 @contextmanager
@@ -41,14 +45,6 @@ def daemon(folder: Path, *replies: bytes) -> Iterator[list[bytes]]:
         thread.join(5)
 
 
-def test_two_passes_are_awaited(tmp_path: Path) -> None:
-    """The pass that is under way may have begun before the change; the one after it has not."""
-    done = b'{"id":0,"result":"","error":null}'
-    with daemon(tmp_path, done, done) as asked:
-        wait_until_followed(tmp_path)
-    assert [json.loads(request)["method"] for request in asked] == ["revalidator/wait"] * 2
-
-
 @pytest.mark.parametrize(
     ("reply", "words"),
     [
@@ -58,18 +54,31 @@ def test_two_passes_are_awaited(tmp_path: Path) -> None:
     ],
 )
 def test_a_refusal_is_told(tmp_path: Path, reply: bytes, words: str) -> None:
-    """What the daemon says is in the error."""
+    """What the daemon says is in the error, also for those who wait for passes."""
     with daemon(tmp_path, reply), pytest.raises(TransientError, match=words):
-        wait_until_followed(tmp_path)
+        wait_for_pass(tmp_path)
+    (tmp_path / "ovs-vswitchd.77.ctl").unlink()
+    with daemon(tmp_path, reply), pytest.raises(TransientError, match=words):
+        Passes(tmp_path).wait()
 
 
 def test_without_a_daemon_it_says_what_to_do(tmp_path: Path) -> None:
     """No process id, a wrong one, and a dead socket."""
     with pytest.raises(TransientError, match="start Open vSwitch"):
-        wait_until_followed(tmp_path)
+        wait_for_pass(tmp_path)
     (tmp_path / "ovs-vswitchd.pid").write_text("77\n")
     with pytest.raises(TransientError, match="does not answer"):
-        wait_until_followed(tmp_path)
+        wait_for_pass(tmp_path)
+
+
+def test_all_who_wait_share_two_passes(tmp_path: Path) -> None:
+    """The pass that is under way may have begun before the change; the one after it has not. Later ones wait anew."""
+    passes = Passes(tmp_path)
+    with daemon(tmp_path, *[DONE] * 4) as asked:
+        hub.joinall([hub.spawn(passes.wait) for _ in range(3)])
+        assert [json.loads(request)["method"] for request in asked] == ["revalidator/wait"] * 2
+        passes.wait()
+        assert len(asked) == 4
 
 
 @pytest.mark.ovs
@@ -77,5 +86,29 @@ def test_open_vswitch_answers_within_two_passes() -> None:
     """An idle switch begins a pass every half second."""
     with bridges("tl8"):
         started = time.monotonic()
-        wait_until_followed(RUN_DIR)
+        Passes(RUN_DIR).wait()
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.ovs
+def test_limits_of_connections_are_set_where_they_are_otherwise() -> None:
+    """Zones that have the limit already are left alone, as are all others."""
+    path, zones = "netdev@ovs-netdev", range(61_001, 61_004)
+    with bridges("tl8"):
+        try:
+            assert limit_connections(RUN_DIR, path, zones[:1], 7) == 1
+            assert limit_connections(RUN_DIR, path, zones, 7) == 2
+            assert limit_connections(RUN_DIR, path, zones, 7) == 0
+            assert limit_connections(RUN_DIR, path, zones, 8) == 3
+            listed = _appctl("dpctl/ct-get-limits", path, "zone=61001,61003,61004").splitlines()
+            assert [line.split(",")[:2] for line in listed[1:]] == [
+                ["zone=61001", "limit=8"],
+                ["zone=61003", "limit=8"],
+                ["zone=61004", "limit=0"],
+            ]
+        finally:
+            _appctl("dpctl/ct-del-limits", path, "zone=61001,61002,61003")
+
+
+def _appctl(*words: str) -> str:
+    return subprocess.run(["ovs-appctl", *words], check=True, capture_output=True, text=True).stdout
