@@ -39,14 +39,17 @@ class Protocol(StrEnum):
 
 
 class Tier(IntEnum):
-    """Order of judgement in the enforcement table: a higher tier decides first. The value is the base priority."""
+    """Order of judgement in the enforcement table: a higher tier decides first. The value is the base priority.
 
-    EMERGENCY = 60_000
-    QUARANTINE = 50_000
-    OPERATOR = 40_000
-    INTEL = 30_000
-    POLICY = 20_000
-    LEARNED = 10_000
+    OpenFlow has 16 bits for priorities: so 9,200 for a tier, and the highest ends below the table's own.
+    """
+
+    EMERGENCY = 55_200
+    QUARANTINE = 46_000
+    OPERATOR = 36_800
+    INTEL = 27_600
+    POLICY = 18_400
+    LEARNED = 9_200
     DEFAULT = 0
 
 
