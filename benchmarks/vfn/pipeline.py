@@ -1,0 +1,81 @@
+"""The whole pipeline against a bare switch: processor time of a short TCP connection, TCP throughput, round trips.
+
+Both bridges stand beside each other and are measured in turns, with the same ends and the same programs. A short
+connection's cost is the switch daemon's processor time over many of them, several under way at a time.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmarks.rows import Row
+from benchmarks.vfn.bench import Bench
+from benchmarks.vfn.datapath import DataPath, data_path
+from benchmarks.vfn.headers import PORT
+from benchmarks.vfn.measures import pings, switch_seconds, throughput
+from mininet_labs.children import module
+
+ROUNDS = 7
+CONNECTIONS = 8_000
+TRANSFER_SECONDS = 1.5
+PINGS = 1_500
+PAIRS = {
+    "bare": ("bare1", "bare2"),
+    "stateful": ("client", "server"),
+    "stateless": ("swift1", "swift2"),
+}
+NO_LIMIT = 1_000_000
+"""New connections a second and VM: the meters are passed, and let everything through."""
+MAX_STATEFUL, MAX_STATELESS = 2.5, 1.8
+MIN_THROUGHPUT, MAX_P99 = 0.95, 1.2
+
+
+def rows(bench: Bench) -> list[Row]:
+    """Cost, throughput and delay, each as a ratio to the bare switch's."""
+    with data_path(bench, NO_LIMIT) as path:
+        cost = _in_turns(bench, "us a connection", tuple(PAIRS), lambda pair: _cost(path, *PAIRS[pair]))
+        rate = _in_turns(
+            bench, "Gbit/s", ("bare", "stateful"), lambda pair: throughput(path, *PAIRS[pair], TRANSFER_SECONDS)
+        )
+        delay = _in_turns(
+            bench, "ms p99", ("bare", "stateful"), lambda pair: pings(path, *PAIRS[pair], PINGS).quantile(0.99)
+        )
+        told = f"{path.entries} entries"
+    return [
+        _row("whole pipeline, CPU per short TCP connection", cost, "stateful", "<=", MAX_STATEFUL, "us", told),
+        _row("the same in a stateless segment", cost, "stateless", "<=", MAX_STATELESS, "us", told),
+        _row("whole pipeline, iperf3 throughput", rate, "stateful", ">=", MIN_THROUGHPUT, "Gbit/s", told),
+        _row("whole pipeline, ping p99", delay, "stateful", "<=", MAX_P99, "ms", told),
+    ]
+
+
+def _cost(path: DataPath, client: str, server: str) -> float:
+    """Microseconds of the switch daemon a short connection."""
+    address = path.inventory.vms[server].addresses[0]
+    before = switch_seconds()
+    path.run(client, *module("benchmarks.vfn.connections", "open", address, PORT, CONNECTIONS))
+    return 1e6 * (switch_seconds() - before) / CONNECTIONS
+
+
+def _in_turns(
+    bench: Bench, unit: str, names: Sequence[str], measure: Callable[[str], float]
+) -> Mapping[str, Sequence[float]]:
+    """Figures by name, round after round; who begins changes."""
+    found: dict[str, list[float]] = {name: [] for name in names}
+    order = list(names)
+    for _ in range(ROUNDS):
+        for name in order:
+            found[name].append(measure(name))
+        order = [*order[1:], order[0]]
+        bench.say("  ".join(f"{name} {values[-1]:.3g}" for name, values in found.items()) + f" {unit}")
+    return found
+
+
+def _row(
+    measure: str, found: Mapping[str, Sequence[float]], name: str, op: str, target: float, unit: str, told: str
+) -> Row:
+    ours, bare = statistics.median(found[name]), statistics.median(found["bare"])
+    reason = f"{ours:.3g} {unit}; {told}"
+    return Row(f"{measure}, against bare NORMAL", round(ours / bare, 3), "x", op, target, len(found[name]),
+               f"NORMAL, {unit}", round(bare, 3), reason)  # fmt: skip
