@@ -124,9 +124,6 @@ class FirewallRule:
     source_net: Network | None = None
     destination_net: Network | None = None
     protocol: Protocol = Protocol.ANY
-    source_port: int | None = None
     destination_port: int | None = None
-    reply: bool = False
-    """Matches only what can be an answer: TCP with ACK or RST, ICMP answers and errors, any UDP. ANY: these three."""
     cut_port_of: str | None = None
     """Isolation with scope `all`: this VM's port is cut in both directions for every ethertype."""
