@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from policies.rules import Network, Protocol, Tier, Verdict
 
-MAX_RANK = 4095
-"""A tier has room for so many ranks: 10,000 priorities, two for each rank."""
+MAX_RANK = 3000
+"""A tier has room for so many ranks: 9,200 priorities, three for each rank."""
 DEFAULT_RANK = 1000
 MAX_LISTS = 32
 """Address lists of a policy: one bit of a register each."""
@@ -61,7 +61,8 @@ class Acl:
 
     A rule of the tiers `POLICY` and `LEARNED` decides about IP only, and about connections: a packet that answers a
     connection which is allowed passes whatever these tiers say about its own direction. A drop of a higher tier
-    (containment) holds for every frame it matches, answers and address resolution included.
+    (containment) holds for every frame it matches, answers and address resolution included. In observe a drop comes
+    after those of its rank that are enforced.
     """
 
     rule_id: str

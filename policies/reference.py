@@ -194,8 +194,9 @@ def is_resolution(packet: Packet) -> bool:
     return packet.protocol == ICMP[6] == ICMP[_version(packet)] and packet.icmp_type in _RESOLVING
 
 
-def _order(acl: Acl) -> tuple[int, int, bool]:
-    return acl.tier, acl.rank, acl.verdict is Verdict.DROP
+def _order(acl: Acl) -> tuple[int, int, int]:
+    drops = acl.verdict is Verdict.DROP
+    return acl.tier, acl.rank, drops * (2 if acl.mode is Mode.ENFORCE else 1)
 
 
 @dataclass(frozen=True)

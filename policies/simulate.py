@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from policies.entries import Copy, Field, Output, Resubmit, SetField, TableEntry, Track
+from policies.pipeline.tables import MARK, SHADOW_MARK
 
 Packet = Mapping[str, int]
 
@@ -114,10 +115,16 @@ class Simulator:
             if found is not None and entry.priority < found.priority:
                 break
             if all(_matches(field, fields) for field in entry.match):
-                if found is not None and (found.steps, found.goto) != (entry.steps, entry.goto):
+                if found is not None and _effect(found) != _effect(entry):
                     raise ValueError(f"both match {dict(fields)}: {found} and {entry}")
                 found = entry
         return found
+
+
+def _effect(entry: TableEntry) -> tuple[object, ...]:
+    """What an entry does, but for the mark that it leaves: of two rules that say the same either may be named."""
+    marks = (MARK, SHADOW_MARK)
+    return entry.goto, [step for step in entry.steps if not (isinstance(step, SetField) and step.name in marks)]
 
 
 def _track(step: Track, fields: dict[str, int], found: _Pass) -> None:

@@ -4,9 +4,9 @@ Connections are kept only where an answer could otherwise be denied (table COMMI
 direction, which are not looked up again for it. A packet that is denied in its own direction is looked up, and passes
 as an answer when its connection is known and allowed now (table REVERSE): what was allowed once does not count.
 
-A connection's zone is the number of the VM here that opened it, or to which it was opened: so each VM's connections
-can be limited without touching another's. Open vSwitch tracks TCP, UDP and ICMP; what else may be an answer is told by
-its shape, and so it is for segments that are `stateless`.
+A connection's zone is the number of the VM here that opened it, else of the VM to which it was opened, else of the VM
+that opened it from afar: so each VM's connections can be limited without touching another's. Open vSwitch tracks TCP,
+UDP and ICMP; what else may be an answer is told by its shape, and so it is for segments that are `stateless`.
 """
 
 from __future__ import annotations
@@ -67,12 +67,15 @@ def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) 
         yield from _by_shape(chain, 900, {SOURCE_SEGMENT: number})
         # A connection to the outside is its source's, hence its answers' destination's.
         yield from _by_shape(chain, 800, {SOURCE_SEGMENT: 0, DESTINATION_SEGMENT: number})
-    here: Matches = {TO_HERE: 1, DESTINATION: (0, OUTSIDE_PORT)}
-    afar: Matches = {}
-    for fields in _TRACKABLE:
-        for level, ends, zone in ((600, here, DESTINATION), (500, afar, SOURCE_VM)):
-            look = (Track(zone, goto=chain.answers),)
-            yield TableEntry(chain.lookup, level, match({**fields, **ends}), look)
+    to_vm: Matches = {DESTINATION: (0, OUTSIDE_PORT)}
+    places: tuple[tuple[int, Matches, str], ...] = (
+        (600, {**to_vm, TO_HERE: 1}, DESTINATION),
+        (550, {**to_vm, SOURCE_VM: 0}, DESTINATION),
+        (500, {}, SOURCE_VM),
+    )
+    for fields, (level, ends, zone) in product(_TRACKABLE, places):
+        look = (Track(zone, goto=chain.answers),)
+        yield TableEntry(chain.lookup, level, match({**fields, **ends}), look)
     for kind in (IPV4, IPV6):
         yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse)
     yield from _answers(chain)
@@ -110,12 +113,11 @@ def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:
     for number in stateless:
         yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: number}, Table.FORWARD)
         yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: number}, Table.FORWARD)
-    from_outside: Matches = {FROM_HERE: 1, SOURCE_VM: 0}
-    from_vm: Matches = {FROM_HERE: 1}
     places: tuple[tuple[int, Matches, str], ...] = (
-        (600, from_outside, DESTINATION),
-        (500, from_vm, SOURCE_VM),
-        (400, {}, DESTINATION),
+        (600, {DESTINATION: (OUTSIDE_PORT, OUTSIDE_PORT)}, SOURCE_VM),
+        (500, {FROM_HERE: 1, SOURCE_VM: 0}, DESTINATION),
+        (400, {FROM_HERE: 1}, SOURCE_VM),
+        (300, {}, DESTINATION),
     )
     for fields, (level, ends, zone) in product(_TRACKABLE, places):
         yield _kept(level, {**fields, **ends}, zone)

@@ -109,8 +109,9 @@ def default_mark(segment: int) -> int:
 
 
 def priority(acl: Acl) -> int:
-    """First match by tier, rank, drop before allow."""
-    return acl.tier + 2 * acl.rank + (acl.verdict is Verdict.DROP)
+    """First match by tier, rank, drop before allow; a drop in observe comes after one that is enforced."""
+    drops = acl.verdict is Verdict.DROP
+    return acl.tier + 3 * acl.rank + drops * (2 if acl.mode is Mode.ENFORCE else 1)
 
 
 def contains(acl: Acl) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from policies import prefixes
-from policies.acl import Acl, Mode, Peer, Service
+from policies.acl import MAX_RANK, Acl, Mode, Peer, Service
 from policies.document import load, parse, parse_what_holds
 from policies.rules import Protocol, Tier, Verdict
 from runtime.errors import PolicyError
@@ -122,7 +122,7 @@ def test_any_among_services_is_all_traffic() -> None:
         ("services: {x: {protocol: any, source_ports: 8}}", 1, "services.x.0.source_ports", "any has no ports"),
         (rule(to="{networks: [10.0.0.1/8]}"), 5, "rules.0.to.networks.0", "write 10.0.0.0/8"),
         (rule(to="{networks: [10.0.0]}"), 5, "rules.0.to.networks.0", "no address or network"),
-        (rule(priority="4096"), 6, "rules.0.priority", "4095"),
+        (rule(priority=str(MAX_RANK + 1)), 6, "rules.0.priority", str(MAX_RANK)),
         (rule(tier="quarantine"), 6, "rules.0.tier", "'policy', 'operator' or 'emergency'"),
         (rule(name="abcdef012345"), 2, "rules.0.name", "another name"),
         ("rules: [{name: a, action: allow, to: any}]", 1, "rules.0.from", "add `from`"),

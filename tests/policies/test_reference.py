@@ -70,7 +70,7 @@ def test_tier_then_rank_then_drop_decides() -> None:
     assert verdict(packet("web1", "lab1"), low, high) is DROP
     assert verdict(packet("web1", "lab1"), replace(low, rank=6), high) is DROP
     assert verdict(packet("web1", "lab1"), replace(low, rank=7), high) is ALLOW
-    assert verdict(packet("web1", "lab1"), replace(low, tier=Tier.OPERATOR), replace(high, rank=4095)) is ALLOW
+    assert verdict(packet("web1", "lab1"), replace(low, tier=Tier.OPERATOR), replace(high, rank=3000)) is ALLOW
     both = judge(INVENTORY, EMPTY, (high, replace(high, rule_id="too"), low), packet("web1", "lab1"))
     assert [one.rule_id for one in both.acls] == ["high", "too"]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from hypothesis import strategies as st
 
+from policies.acl import Policy
 from policies.pipeline.compile import compile_vfn, missing_ports
 from policies.pipeline.tables import Table
 from policies.rules import Action, Protocol, Scope, SegmentationRule
-from policies.simulate import Packet, Simulator
+from policies.simulate import Connection, Packet, Simulator
 from policies.translate import translate
 from runtime.errors import PolicyError
 from topology.addresses import addresses_of, mac_number
@@ -21,6 +23,7 @@ from topology.model import Address, Inventory, OutsidePort, Vm
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
 BROADCAST = (1 << 48) - 1
 End = Vm | OutsidePort
+NO_POLICY = Policy()
 
 OUTSIDE_ADDRESSES = tuple(
     ip_address(text) for text in ("192.0.2.10", "192.0.2.11", "203.0.113.66", "2001:db8::10", "2001:db8::11")
@@ -28,19 +31,29 @@ OUTSIDE_ADDRESSES = tuple(
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Inventory:
-    """Up to four VFNs with circles, five VMs in up to three segments of either default, two outside ports."""
+def networks(draw: st.DrawFn, *, plain: bool = True) -> Inventory:
+    """Up to four VFNs with circles, five VMs in up to three segments of any default, two outside ports.
+
+    Args:
+        plain: segments let everything out and keep connections.
+    """
     vfns = draw(st.integers(1, 4))
     pairs = [(draw(st.integers(0, number - 1)), number) for number in range(1, vfns)]
     if vfns > 2 and draw(st.booleans()):
         pairs.append((0, vfns - 1))
-    segments = [draw(st.sampled_from(("allow", "deny"))) for _ in range(draw(st.integers(1, 3)))]
-    lines = ["segments:", *(f"  s{number}: {{default: {default}}}" for number, default in enumerate(segments))]
+    defaults = st.sampled_from(("allow", "deny"))
+    lines = ["segments:"]
+    for number in range(segments := draw(st.integers(1, 3))):
+        outward = "deny" if plain is False and draw(st.integers(0, 3)) == 0 else "allow"
+        stateless = plain is False and draw(st.integers(0, 3)) == 0
+        lines.append(
+            f"  s{number}: {{default: {draw(defaults)}, outward: {outward}, stateless: {str(stateless).lower()}}}"
+        )
     lines += ["vfns:", *(f"  v{number}: {{dpid: {number + 1}}}" for number in range(vfns)), "links:"]
     lines += [f"  - {{a: v{a}, a_port: l{n}a, b: v{b}, b_port: l{n}b}}" for n, (a, b) in enumerate(pairs)]
     lines += ["vms:"]
     for number in range(1, draw(st.integers(2, 5)) + 1):
-        place = f"segment: s{draw(st.integers(0, len(segments) - 1))}, vfn: v{draw(st.integers(0, vfns - 1))}"
+        place = f"segment: s{draw(st.integers(0, segments - 1))}, vfn: v{draw(st.integers(0, vfns - 1))}"
         addresses = f"[10.0.0.{number}, 'fd00::{number}']"
         lines.append(
             f"  m{number}: {{{place}, port: p{number}, mac: '02:00:00:00:00:0{number}', addresses: {addresses}}}"
@@ -105,6 +118,13 @@ class Network:
 
     inventory: Inventory
     rules: Iterable[SegmentationRule] = ()
+    policy: Policy = NO_POLICY
+    connections: dict[str, set[Connection]] = field(default_factory=lambda: defaultdict(set))
+    """What each VFN keeps; `send` adds to it."""
+    related: bool = False
+    """Is what is sent an ICMP error about one of these connections?"""
+    observed: list[str] = field(default_factory=list)
+    """Ids of rules whose shadow counted a packet of `send`, each time that it did."""
     ports: Mapping[str, Mapping[str, int]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +132,8 @@ class Network:
         self.ports = {vfn: {name: number for number, name in enumerate(ports, 1)} for vfn, ports in names.items()}
         firewall = [entry for rule in self.rules for entry in translate(rule, self.inventory)]
         self.vfns = {
-            vfn: Simulator(compile_vfn(self.inventory, vfn, self.ports[vfn], firewall)) for vfn in self.inventory.vfns
+            vfn: Simulator(compile_vfn(self.inventory, vfn, self.ports[vfn], firewall, self.policy))
+            for vfn in self.inventory.vfns
         }
         self._far = {}
         for link in self.inventory.links:
@@ -130,7 +151,10 @@ class Network:
             assert vfn not in seen, f"{packet} came to {vfn} twice"
             seen.add(vfn)
             names = {number: name for name, number in self.ports[vfn].items()}
-            outcome = self.vfns[vfn].run({**packet, "in_port": self.ports[vfn][port]})
+            known = self.connections[vfn]
+            outcome = self.vfns[vfn].run({**packet, "in_port": self.ports[vfn][port]}, known, related=self.related)
+            known |= outcome.committed
+            self.observed += [r for e in outcome.path if e.table == Table.SHADOW_DENIED for r in e.rules]
             for number in outcome.ports:
                 place = (vfn, names[number])
                 if place in places:

@@ -1,0 +1,162 @@
+"""The compiled tables decide as the reference does: whole networks, random policies, answers and observation."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from support.network import Network, ends, ip_packet, networks, rules_for
+from support.policies import packets, policies, transport
+
+from policies import reference
+from policies.acl import Policy
+from policies.pipeline.ranges import FULL, cover
+from policies.reference import Packet, Tracked
+from policies.rules import SegmentationRule, Verdict
+from policies.translate import acl_of, translate
+from topology.addresses import mac_number
+from topology.model import Inventory, OutsidePort, Vm
+
+RANDOM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def send(network: Network, sender: Vm | OutsidePort, target: Vm | OutsidePort, packet: Packet) -> bool:
+    """Does it arrive?"""
+    assert packet.source_address is not None
+    assert packet.destination_address is not None
+    frame = ip_packet(
+        sender, packet.source_address, mac_number(target.mac), packet.destination_address, transport(packet)
+    )
+    frame[f"ipv{packet.source_address.version}_dst"] = int(packet.destination_address)
+    return target.name in network.send(sender, frame)
+
+
+def acls_of(inventory: Inventory, rules: list[SegmentationRule]) -> tuple[reference.Acl, ...]:
+    """What segmentation rules say of packets."""
+    found = (acl_of(firewall) for rule in rules for firewall in translate(rule, inventory))
+    return tuple(dict.fromkeys(acl for acl in found if acl is not None))
+
+
+def assert_observed(network: Network, rules: tuple[str, ...]) -> None:
+    """One of the rules has counted the packet once, or none if there is none."""
+    assert len(network.observed) == bool(rules)
+    assert set(network.observed) <= set(rules)
+
+
+def cut(rules: list[SegmentationRule], *names: str | None) -> bool:
+    """Is the port of one of these VMs cut?"""
+    return any(rule.action == "isolate" and rule.scope == "all" and rule.source_vm in names for rule in rules)
+
+
+@given(st.data())
+@RANDOM
+def test_compiled_tables_decide_as_the_reference(data: st.DataObject) -> None:
+    """Any packet between two ends arrives exactly when the reference says so, and is observed exactly as it says."""
+    inventory = data.draw(networks(plain=False))
+    assume(len(ends(inventory)) > 1)
+    policy = data.draw(policies(inventory))
+    rules = data.draw(rules_for(inventory))
+    acls = acls_of(inventory, rules)
+    network = Network(inventory, rules, policy)
+    for _ in range(4):
+        sender, target, packet = data.draw(packets(inventory))
+        decision = reference.decide(inventory, policy, acls, packet)
+        passes = decision.verdict is Verdict.ALLOW and not cut(rules, packet.source, packet.destination)
+        network.connections.clear()
+        network.observed.clear()
+        assert send(network, sender, target, packet) == passes, decision
+        if not cut(rules, packet.source, packet.destination):
+            assert_observed(network, reference.observe(inventory, policy, acls, packet))
+
+
+@given(st.data())
+@RANDOM
+def test_answers_pass_exactly_with_their_connection(data: st.DataObject) -> None:
+    """An answer arrives when its connection was allowed and is allowed still, or else by itself."""
+    inventory = data.draw(networks(plain=False))
+    assume(len(ends(inventory)) > 1)
+    policy = data.draw(policies(inventory))
+    rules = data.draw(rules_for(inventory))
+    acls = acls_of(inventory, rules)
+    network = Network(inventory, rules, policy)
+    sender, target, packet = data.draw(packets(inventory))
+    assume(packet.icmp_type is None or packet.icmp_type in (8, 128))
+    opened = send(network, sender, target, packet)
+    allowed = reference.judge(inventory, policy, acls, packet).verdict is Verdict.ALLOW
+    answer = reference.reverse(packet)
+    if packet.icmp_type is not None:
+        answer = reference.replace(answer, icmp_type={8: 0, 128: 129}[packet.icmp_type])
+    elif packet.protocol == reference.TCP:
+        answer = reference.replace(answer, tcp_flags=0x12)
+    tracked = Tracked.REPLY if opened and allowed else Tracked.NEW
+    decision = reference.decide(inventory, policy, acls, answer, tracked)
+    network.observed.clear()
+    passes = decision.verdict is Verdict.ALLOW and not cut(rules, packet.source, packet.destination)
+    assert send(network, target, sender, answer) == passes, (decision, tracked)
+    if not cut(rules, packet.source, packet.destination):
+        assert_observed(network, reference.observe(inventory, policy, acls, answer, tracked))
+
+
+@given(st.data())
+@RANDOM
+def test_a_change_of_policy_holds_for_connections_that_are_known(data: st.DataObject) -> None:
+    """What was opened under another policy is answered only as far as the present one allows the connection."""
+    inventory = data.draw(networks(plain=False))
+    assume(len(ends(inventory)) > 1)
+    before, after = data.draw(policies(inventory)), data.draw(policies(inventory))
+    sender, target, packet = data.draw(packets(inventory))
+    assume(packet.protocol in (reference.TCP, reference.UDP))
+    old, new = Network(inventory, (), before), Network(inventory, (), after)
+    send(old, sender, target, packet)
+    new.connections.update({vfn: set(known) for vfn, known in old.connections.items()})
+    answer = reference.replace(reference.reverse(packet), tcp_flags=0x10 if packet.protocol == reference.TCP else 0)
+    arrives = send(new, target, sender, answer)
+    allowed = reference.decide(inventory, after, (), answer, Tracked.REPLY).verdict is Verdict.ALLOW
+    assert not arrives or allowed, "an answer outlived its policy"
+    # The present policy's own packets make the connection known again, and then its answers pass.
+    if send(new, sender, target, packet) and reference.judge(inventory, after, (), packet).verdict is Verdict.ALLOW:
+        assert send(new, target, sender, answer) == allowed
+
+
+def test_errors_about_a_connection_pass_with_it() -> None:
+    """An ICMP error that the switch relates to a connection arrives in a default-deny segment, another does not."""
+    inventory = closed_client()
+    client, server = inventory.vms["client"], inventory.vms["server"]
+    network = Network(inventory, (), Policy())
+    error = Packet("server", "client", server.addresses[0], client.addresses[0], 1, icmp_type=3)
+    assert not send(network, server, client, error)
+    network.related = True
+    assert send(network, server, client, error)
+
+
+def closed_client() -> Inventory:
+    """A client in a default-deny segment and a server elsewhere, on VFNs of their own."""
+    from topology.inventory import parse
+
+    return parse(
+        "segments: {closed: {default: deny}, open: {}}\n"
+        "vfns: {a: {dpid: 1}, b: {dpid: 2}}\n"
+        "links: [{a: a, a_port: x, b: b, b_port: y}]\n"
+        "vms:\n"
+        "  client: {segment: closed, vfn: a, port: p, mac: '02:00:00:00:00:01', addresses: [10.0.0.1]}\n"
+        "  server: {segment: open, vfn: b, port: q, mac: '02:00:00:00:00:02', addresses: [10.0.0.2]}\n"
+    )
+
+
+@given(st.integers(0, FULL), st.integers(0, FULL))
+def test_a_range_is_covered_exactly(one: int, other: int) -> None:
+    """The blocks of a range hold its ports and no others, none twice, and are at most thirty."""
+    first, last = sorted((one, other))
+    blocks = list(cover(first, last))
+    assert len(blocks) <= 30
+    spans = sorted((value, value + (FULL ^ mask)) for value, mask in blocks)
+    assert (spans[0][0], spans[-1][1]) == (first, last)
+    assert all(end + 1 == begin for (_, end), (begin, _) in pairwise(spans))
+
+
+def test_a_range_upside_down_is_refused() -> None:
+    """A range that ends before it begins is an error, not nothing."""
+    with pytest.raises(ValueError, match="no range of ports"):
+        list(cover(80, 79))
