@@ -159,7 +159,7 @@ def _same(one: Finding, other: Finding) -> bool:
 
 
 def _odd_policy(inventory: Inventory, decision: Decision, forged: bool, opinions: Sequence[Opinion]) -> Iterator[str]:
-    """Where what happens is not what the policy means. The first VFN that drops decides for the network."""
+    """Where what happens is not what the policy means. A packet that one VFN drops is dropped."""
     for of, findings in (
         ("the tables", [(one.visit.vfn, one.tables) for one in opinions]),
         ("the switches", [(one.visit.vfn, one.switch) for one in opinions]),
@@ -167,8 +167,9 @@ def _odd_policy(inventory: Inventory, decision: Decision, forged: bool, opinions
         known = [(vfn, finding) for vfn, finding in findings if finding is not None]
         dropping = [(vfn, finding) for vfn, finding in known if finding.verdict is Verdict.DROP]
         if dropping:
-            vfn, finding = dropping[0]
-            if not _explains(inventory, finding, decision, forged):
+            # A rule stands where its VM is, so the VFN before may have dropped the packet by what it knows.
+            if not any(_explains(inventory, finding, decision, forged) for _, finding in dropping):
+                vfn, finding = dropping[0]
                 yield f"the policy says {_meant(decision, forged)}, {of} at VFN {vfn} say {_in_words(finding)}"
         elif len(known) == len(opinions) and (forged or decision.verdict is Verdict.DROP):
             yield f"the policy says {_meant(decision, forged)}, {of} let it through"
