@@ -155,8 +155,11 @@ def _go_on(state: VfnState, now: float) -> Step:
         return _confirmed(replace(state, ahead={}), goal, now)
     ratio = _present(len(added), len(goal.entries))
     sent = state.sent | added.keys()
-    applying = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
-    return _apply(applying, now, tuple(added.values()), remove=tuple(change.removed.values()))
+    changing = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
+    add = tuple(entry for cookie, entry in added.items() if cookie not in state.ahead)
+    if not (add or change.removed or meters):  # all of it has been sent ahead; the reading shows whether it is there
+        return _read_back(changing, now)
+    return _apply(changing, now, add, remove=tuple(change.removed.values()))
 
 
 def _present(missing: int, desired: int) -> float:

@@ -278,12 +278,13 @@ def test_a_change_during_a_cycle_is_part_of_the_next() -> None:
 
 
 def test_drops_that_went_ahead_are_taken_in_or_taken_out() -> None:
-    """The next bundle has them; if their rule has ended meanwhile, it takes them out again. Neither is drift."""
+    """They are read back as part of the whole; if their rule has ended meanwhile, they are taken out. None is drift."""
     machine = started(*POOL[:2])
     machine.ahead(POOL[2])
     machine.feed(wanted(POOL[:3]))
     machine.settle()
     assert machine.state.in_sync
+    assert not machine.said(Apply), "it is there already"
     machine.ahead(POOL[3])
     machine.feed(wanted(POOL[:3]))
     machine.settle()

@@ -93,7 +93,7 @@ def test_the_story_of_a_rule(node: Node) -> None:
     assert audited.exit_code == 0, audited.output
     rows = node.ask("GET", "/v1/audit?limit=1000").json()
     told = [row["kind"] for row in rows if row["kind"] != "started" and identity in str(row["body"])]
-    assert told == ["admitted", "installed", "enforced", "released", "removed"]
+    assert told == ["admitted", "installed", "installed", "enforced", "released", "removed"]
     assert node.end(signal.SIGTERM) == 0
 
 
