@@ -21,6 +21,7 @@ from policies.pipeline.compile import Compiler, Network, compile_urgent, missing
 from policies.reconcile import step
 from policies.rules import FirewallRule
 from policies.vfnstate import (
+    Again,
     Ahead,
     Applied,
     Apply,
@@ -51,6 +52,7 @@ _PAST_REQUESTS = 1 << 32
 _MOST_PAST = 10_000
 _WATCH = "the switch does not tell of changes by others, which are found by reading everything each time"
 _METERS = "the switch does not take its meters, so copies and new connections are not limited"
+_AGAIN = "the drops of a new rule are not there before the next bundle"
 _RAISE = "the port of a VM stays down"
 
 
@@ -197,10 +199,12 @@ class Enforcer:
             return Outcome()
         if work.serial < self._hurried.get(vfn, 0):
             return Outcome()  # it knows nothing yet of drops that have been sent since, and would take them out
-        before = self.states[vfn].goal.entries
-        goal = Goal(entries, work.rules, work.network.policy.version, self._meters(vfn))
-        outcome = self._step(vfn, Wanted(goal), now)
-        if self._meanings.follow(vfn, entries, before):
+        before = self.states[vfn].goal
+        added, removed = entries.difference(before.entries)
+        size = before.size + len(added) - len(removed)
+        goal = Goal(entries, size, work.rules, work.network.policy.version, self._meters(vfn))
+        outcome = self._step(vfn, Wanted(goal, added, removed), now)
+        if self._meanings.follow(vfn, added, removed):
             outcome.renamed.add(vfn)
         return outcome
 
@@ -346,7 +350,7 @@ class Enforcer:
         outcome = Outcome()
         for command in commands:
             outcome.control += self._messages(vfn, command)
-            if not isinstance(command, (Read, Count, DropMeters)):
+            if not isinstance(command, (Read, Count, Again, DropMeters)):
                 outcome.news.append(News(vfn, command))
         return outcome
 
@@ -362,6 +366,8 @@ class Enforcer:
                 return [self._message("read", vfn, request, self._codec.count())]
             case Apply():
                 return self._bundle(vfn, command)
+            case Again(entries):
+                return [self._send_past(_Sent(vfn, refused=_AGAIN), b"".join(map(self._codec.add, entries)))]
             case DropMeters(meters):
                 return [self._send_past(_Sent(vfn, refused=_METERS), self._codec.drop_meters(meters))]
             case Synced():

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from policies.desired import Desired
 from policies.entries import SetField, TableEntry
 from policies.pipeline.tables import SOURCE_VM, Table
 from policies.rules import Verdict
@@ -19,9 +18,8 @@ class Meanings:
         self._inventory = inventory
         self._of: dict[str, dict[int, Mapping[str, Any]]] = {name: {} for name in inventory.vfns}
 
-    def follow(self, vfn: str, entries: Desired, before: Desired) -> bool:
-        """Take over what a VFN must hold now, and held before; do its entries mean something else to the analyzer?"""
-        added, removed = entries.difference(before)
+    def follow(self, vfn: str, added: Mapping[int, TableEntry], removed: Iterable[int]) -> bool:
+        """Take over a change of what a VFN must hold, by cookie; do its entries mean something else to the analyzer?"""
         known = self._of[vfn]
         gone = [known.pop(cookie) for cookie in removed if cookie in known]
         new = {cookie: meaning for cookie, entry in added.items() if (meaning := self._meaning(vfn, entry))}

@@ -28,6 +28,7 @@ from policies.desired import Desired
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
 from policies.lifecycle import backoff
 from policies.vfnstate import (
+    Again,
     Ahead,
     Applied,
     Apply,
@@ -69,6 +70,8 @@ REFUSED = "the switch refused the entries"
 
 
 Step = tuple[VfnState, tuple[Command, ...]]
+Difference = tuple[Mapping[int, TableEntry], Mapping[int, TableEntry]]
+"""Entries added and removed, by cookie."""
 
 
 def step(state: VfnState, event: Event, now: float, differences: Differences) -> Step:
@@ -83,11 +86,11 @@ def step(state: VfnState, event: Event, now: float, differences: Differences) ->
             return replace(_away(state), phase=Phase.IDLE, failures=0, due=now), ()
         case Down():
             return _away(state), ()
-        case Wanted(goal):
-            return _wanted(state, goal, now)
+        case Wanted():
+            return _wanted(state, event, now)
         case Ahead(entries):
-            sent = state.sent | entries.keys()
-            return replace(state, ahead={**state.ahead, **entries}, hurried=True, sent=sent), ()
+            hurried = replace(state, ahead={**state.ahead, **entries}, hurried=True, sent=state.sent | entries.keys())
+            return replace(hurried, unsure=state.unsure or state.phase is Phase.APPLYING), ()
         case Touched():
             return _touched(state, now)
         case Unwatched():
@@ -109,14 +112,18 @@ def _answered(state: VfnState, event: Installed | Counted | Applied, now: float,
     return state, ()
 
 
-def _wanted(state: VfnState, goal: Goal, now: float) -> Step:
-    if state.settled and goal == state.goal and not state.ahead:
+def _wanted(state: VfnState, event: Wanted, now: float) -> Step:
+    before, goal, difference = state.goal, event.goal, (event.added, event.removed)
+    same = not any(difference) and replace(goal, entries=before.entries) == before
+    if state.settled and same and not state.ahead:
         return replace(state, hurried=False), ()
     changed = replace(state, goal=goal, settled=False, hurried=False)
-    if goal.entries != state.goal.entries:
+    if any(difference):
         changed = replace(changed, failures=0, rounds=0)
     # What failed waits for its next try, unless it is something else now.
-    return _go_on(changed, now) if changed.phase is Phase.IDLE and not changed.failures else (changed, ())
+    if changed.phase is not Phase.IDLE or changed.failures:
+        return changed, ()
+    return _go_on(changed, now, difference if state.held is before else None)
 
 
 def _away(state: VfnState) -> VfnState:
@@ -126,6 +133,7 @@ def _away(state: VfnState) -> VfnState:
         kept,
         change=None,
         ahead={},
+        unsure=False,
         hurried=False,
         read=(),
         meters={},
@@ -142,19 +150,23 @@ def _touched(state: VfnState, now: float) -> Step:
     return (replace(state, doubted=True), ()) if resting else _read_all(state, now)
 
 
-def _go_on(state: VfnState, now: float) -> Step:
-    """From what it holds towards its goal."""
+def _go_on(state: VfnState, now: float, difference: Difference | None = None) -> Step:
+    """From what it holds towards its goal.
+
+    Args:
+        difference: of the two, where it is known already.
+    """
     if not state.fresh or state.doubted or state.held is None:
         return _read_all(state, now)
     goal = state.goal
-    added, removed = goal.entries.difference(state.held.entries)
+    added, removed = difference or goal.entries.difference(state.held.entries)
     stray = {c: entry for c, entry in state.ahead.items() if c not in added and not _holds(goal.entries, c)}
     change = Change(goal, added, {**removed, **stray})
     meters = _missing_meters(state)
     if not (added or change.removed or meters):
         return _confirmed(replace(state, ahead={}), goal, now)
-    ratio = _present(len(added), len(goal.entries))
-    sent = state.sent | added.keys()
+    ratio = _present(len(added), goal.size)
+    sent = state.sent | added.keys() | change.removed.keys()
     changing = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
     add = tuple(entry for cookie, entry in added.items() if cookie not in state.ahead)
     if not (add or change.removed or meters):  # all of it has been sent ahead; the reading shows whether it is there
@@ -212,7 +224,7 @@ def _change_read(state: VfnState, entries: Sequence[InstalledEntry], now: float,
     change = state.change
     assert change is not None, "a change is what was read"
     missing, left = differences(change.added, entries)
-    if missing or left:  # somebody has undone it already
+    if missing or any(entry.cookie not in state.ahead for entry in left):  # somebody has undone it already
         return _read_all(state, now)
     counts = Counter(state.counts)
     counts.update(entry.table for entry in change.added.values())
@@ -225,13 +237,13 @@ def _all_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, di
     add, delete = differences(goal.entries, entries)
     if delete and state.hurried:  # perhaps only the goal does not know them yet; it will
         return replace(state, phase=Phase.IDLE, doubted=True, due=now + state.interval), ()
-    ratio = _present(len(add), len(goal.entries))
-    told: tuple[Command, ...] = () if ratio == state.measured else (Measured(ratio, len(goal.entries)),)
+    ratio = _present(len(add), goal.size)
+    told: tuple[Command, ...] = () if ratio == state.measured else (Measured(ratio, goal.size),)
     state = replace(state, enforced_ratio=ratio, measured=ratio)
     meters = {} if state.metered else _missing_meters(state)
     if add or delete or meters:
         drift = () if state.judged else _drift(state, add, delete)
-        sent = state.sent | goal.entries.keys() if add else state.sent
+        sent = state.sent | {entry.cookie for entry in delete} | (goal.entries.keys() if add else set())
         applying, commands = _apply(replace(state, judged=True, sent=sent), now, add, delete)
         return applying, (*told, *drift, *commands)
     unused = sorted(state.meters.keys() - goal.meters.keys())
@@ -264,9 +276,10 @@ def _drift(state: VfnState, add: Sequence[TableEntry], delete: Sequence[Installe
     if not state.fresh or state.held is None:
         strange = [entry for entry in delete if not _ours(entry)]
         return (Drift((), strange),) if strange else ()
-    held, missing = state.held.entries, set(add)
-    lost = [entry for cookie, entry in state.goal.entries.items() if cookie in held and entry in missing]
-    strange = [entry for entry in delete if entry.cookie not in state.sent and entry.cookie not in held]
+    held, missing, sent = state.held.entries, set(add), state.sent
+    kept = (entry for cookie, entry in state.goal.entries.items() if cookie in held and cookie not in sent)
+    lost = [entry for entry in kept if entry in missing]
+    strange = [entry for entry in delete if entry.cookie not in sent and entry.cookie not in held]
     return (Drift(lost, strange),) if lost or strange else ()
 
 
@@ -275,6 +288,12 @@ def _ours(entry: InstalledEntry) -> bool:
 
 
 def _applied(state: VfnState, event: Applied, now: float) -> Step:
+    again = (Again(tuple(state.ahead.values())),) if state.unsure else ()
+    state, commands = _taken(replace(state, unsure=False), event, now)
+    return state, (*again, *commands)
+
+
+def _taken(state: VfnState, event: Applied, now: float) -> Step:
     if event.errors:
         return _failed(state, REFUSED, event.errors, now)
     if state.rounds >= MAX_ROUNDS:

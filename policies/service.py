@@ -97,7 +97,7 @@ class Service:
                 "connected": (state := enforcer.states[vfn.name]).phase is not Phase.AWAY,
                 "enforced": state.in_sync,
                 "enforced_ratio": round(state.enforced_ratio, 6),
-                "entries": len(state.desired),
+                "entries": state.goal.size,
                 "rules": sorted(state.rules),
                 "missing": list(enforcer.missing_ports(vfn.name)),
             }

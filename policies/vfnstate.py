@@ -33,6 +33,8 @@ class Goal:
     """What a VFN shall hold."""
 
     entries: Desired = field(default_factory=Desired)
+    size: int = 0
+    """How many entries these are; to count them costs as much as to compare them."""
     rules: frozenset[str] = frozenset()
     """Ids of the segmentation rules that concern it."""
     policy: int = 0
@@ -71,10 +73,12 @@ class VfnState:
     change: Change | None = None
     ahead: Mapping[int, TableEntry] = field(default_factory=dict)
     """Entries that were sent past the cycle and that no bundle or reading has taken in yet."""
+    unsure: bool = False
+    """Did some of them go while a bundle was under way, which may have taken them out again?"""
     hurried: bool = False
     """Was something sent past the cycle that the goal knows nothing of yet?"""
     sent: frozenset[int] = frozenset()
-    """Cookies that may have been sent since the VFN was last settled."""
+    """Cookies of entries that may have been added or removed since the VFN was last settled."""
     request: int = 0
     """The request under way."""
     read: tuple[Sequence[InstalledEntry], ...] = ()
@@ -137,9 +141,11 @@ class Down:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What it must hold has (perhaps) changed."""
+    """What it must hold has (perhaps) changed. `added` and `removed` are the difference to the goal before."""
 
     goal: Goal
+    added: Mapping[int, TableEntry]
+    removed: Mapping[int, TableEntry]
 
 
 @dataclass(frozen=True)
@@ -225,6 +231,13 @@ class Apply:
 
 
 @dataclass(frozen=True)
+class Again:
+    """Send these entries past the cycle once more, at once."""
+
+    entries: Sequence[TableEntry]
+
+
+@dataclass(frozen=True)
 class DropMeters:
     """Take out meters that no entry uses any more."""
 
@@ -270,4 +283,4 @@ class Failed:
     next_try: float
 
 
-Command = Read | Count | Apply | DropMeters | Done | Synced | Measured | Drift | Failed
+Command = Read | Count | Apply | Again | DropMeters | Done | Synced | Measured | Drift | Failed

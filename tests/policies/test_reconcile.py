@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
@@ -14,6 +15,7 @@ from policies.desired import Desired, Layer
 from policies.entries import Field, TableEntry
 from policies.reconcile import ANSWER_SECONDS, FEW, step
 from policies.vfnstate import (
+    Again,
     Ahead,
     Applied,
     Apply,
@@ -59,9 +61,9 @@ def desired(entries: Sequence[TableEntry]) -> Desired:
     return Desired([tuple(LAYERS.get(entry) or Layer(by_cookie([entry])) for entry in entries)])
 
 
-def wanted(entries: Sequence[TableEntry], meters: dict[int, int] | None = None) -> Wanted:
+def goal(entries: Sequence[TableEntry], meters: dict[int, int] | None = None) -> Goal:
     rules = frozenset(rule for entry in entries for rule in entry.rules)
-    return Wanted(Goal(desired(entries), rules, meters=meters or {}))
+    return Goal(desired(entries), len(entries), rules, meters=meters or {})
 
 
 class Machine:
@@ -82,10 +84,15 @@ class Machine:
                 lost = isinstance(event, (Timer, Down, Up)) or self.pending is None
                 assert lost or self.state.phase is Phase.AWAY, "two commands are under way"
                 self.pending = command
+            elif isinstance(command, Again):
+                self.switch.apply(b"".join(map(CODEC.add, command.entries)))
             elif isinstance(command, DropMeters):
                 self.switch.apply(CODEC.drop_meters(command.meters))
         if self.state.phase in (Phase.AWAY, Phase.IDLE):
             self.pending = None
+
+    def want(self, goal: Goal) -> None:
+        self.feed(Wanted(goal, *goal.entries.difference(self.state.goal.entries)))
 
     def answer(self) -> None:
         command, self.pending = self.pending, None
@@ -130,7 +137,7 @@ class Machine:
 
 def let_want(machine: Machine, data: st.DataObject) -> None:
     entries = data.draw(st.lists(st.sampled_from(POOL), unique=True))
-    machine.feed(wanted(entries, data.draw(st.sampled_from(METERS))))
+    machine.want(goal(entries, data.draw(st.sampled_from(METERS))))
 
 
 def let_pass(machine: Machine, data: st.DataObject) -> None:
@@ -178,7 +185,7 @@ def test_whatever_happens_the_vfn_ends_as_desired(data: st.DataObject) -> None:
     machine.switch.room = 100
     if machine.state.phase is Phase.AWAY:
         machine.feed(Up())
-    machine.feed(Wanted(machine.state.goal))
+    machine.want(machine.state.goal)
     machine.settle()
     for _ in range(3):
         machine.pass_time(301)
@@ -194,7 +201,7 @@ def test_whatever_happens_the_vfn_ends_as_desired(data: st.DataObject) -> None:
 def started(*entries: TableEntry, meters: dict[int, int] | None = None) -> Machine:
     machine = Machine()
     machine.feed(Up())
-    machine.feed(wanted(entries, meters))
+    machine.want(goal(entries, meters))
     machine.settle()
     machine.seen.clear()
     return machine
@@ -224,14 +231,14 @@ def test_a_vfn_that_does_not_tell_of_changes_is_read_each_time() -> None:
 def test_the_same_desired_entries_again_cause_nothing() -> None:
     """Only what changes is acted upon."""
     machine = started(*POOL[:3])
-    machine.feed(wanted(POOL[:3]))
+    machine.want(goal(POOL[:3]))
     assert machine.seen == []
 
 
 def test_a_change_is_sent_at_once_and_only_it_is_read_back() -> None:
     """Of a settled VFN nothing has to be read first: the difference of the goals is the bundle."""
     machine = started(*POOL[:3])
-    machine.feed(wanted(POOL[1:4]))
+    machine.want(goal(POOL[1:4]))
     machine.settle()
     apply, _, read, synced = machine.seen
     assert isinstance(apply, Apply)
@@ -246,7 +253,7 @@ def test_a_change_is_sent_at_once_and_only_it_is_read_back() -> None:
 def test_much_that_changes_is_read_back_whole() -> None:
     """A reading by cookie asks once for each."""
     machine = started(*POOL[:3])
-    machine.feed(wanted([TableEntry(9, 1, (Field("reg3", number),)) for number in range(FEW)]))
+    machine.want(goal([TableEntry(9, 1, (Field("reg3", number),)) for number in range(FEW)]))
     machine.settle()
     (read,) = machine.said(Read)
     assert isinstance(read, Read)
@@ -257,7 +264,7 @@ def test_much_that_changes_is_read_back_whole() -> None:
 def test_rules_without_entries_here_need_no_switch() -> None:
     """Another set of rules with the same entries is confirmed as it is."""
     machine = started(*POOL[:3])
-    machine.feed(Wanted(Goal(machine.state.desired, frozenset({"another"}))))
+    machine.want(replace(machine.state.goal, rules=frozenset({"another"})))
     assert machine.seen == [Synced()]
     assert machine.state.confirmed_rules == {"another"}
 
@@ -265,11 +272,11 @@ def test_rules_without_entries_here_need_no_switch() -> None:
 def test_a_change_during_a_cycle_is_part_of_the_next() -> None:
     """What changes while a bundle or its reading is under way follows at once in another."""
     machine = started()
-    machine.feed(wanted(POOL[:2]))
+    machine.want(goal(POOL[:2]))
     assert isinstance(machine.pending, Apply)
-    machine.feed(wanted(POOL[1:3]))
+    machine.want(goal(POOL[1:3]))
     machine.answer()
-    machine.feed(wanted(POOL[1:4]))
+    machine.want(goal(POOL[1:4]))
     machine.settle()
     applies = [command for command in machine.seen if isinstance(command, Apply)]
     assert [(len(apply.add), len(apply.remove)) for apply in applies] == [(2, 0), (2, 1)]
@@ -281,12 +288,12 @@ def test_drops_that_went_ahead_are_taken_in_or_taken_out() -> None:
     """They are read back as part of the whole; if their rule has ended meanwhile, they are taken out. None is drift."""
     machine = started(*POOL[:2])
     machine.ahead(POOL[2])
-    machine.feed(wanted(POOL[:3]))
+    machine.want(goal(POOL[:3]))
     machine.settle()
     assert machine.state.in_sync
     assert not machine.said(Apply), "it is there already"
     machine.ahead(POOL[3])
-    machine.feed(wanted(POOL[:3]))
+    machine.want(goal(POOL[:3]))
     machine.settle()
     machine.pass_time()
     assert {one.priority for one in machine.switch.entries.values()} == {1, 2, 3}
@@ -303,10 +310,27 @@ def test_drops_that_went_ahead_stay_until_the_goal_is_asked() -> None:
     machine.ahead(POOL[2])
     machine.settle()
     assert not machine.said(Apply)
-    machine.feed(wanted(POOL[:3]))
+    machine.want(goal(POOL[:3]))
     machine.settle()
     assert machine.state.in_sync
     assert len(machine.switch.entries) == 3
+    assert not machine.said(Drift)
+
+
+def test_drops_that_meet_the_removal_of_their_like_win() -> None:
+    """A bundle under way may take out what was sent meanwhile; it is sent again right after its barrier."""
+    machine = started(*POOL[:2])
+    machine.want(goal(POOL[:1]))
+    assert isinstance(machine.pending, Apply)
+    machine.ahead(POOL[1])
+    machine.answer()
+    assert machine.said(Again) == [Again((POOL[1],))]
+    assert len(machine.switch.entries) == 2, "it is there before anything is read"
+    machine.want(goal(POOL[:2]))
+    machine.settle()
+    assert machine.state.in_sync
+    assert len(machine.switch.entries) == 2
+    assert len(machine.said(Apply)) == 1, "nothing had to be repaired"
     assert not machine.said(Drift)
 
 
@@ -352,7 +376,7 @@ def test_who_meddles_all_the_time_is_given_a_rest() -> None:
 def test_a_change_that_somebody_undoes_at_once_is_found_by_its_reading() -> None:
     """The barrier is not believed: what was changed is read back, and what is not there is repaired."""
     machine = started(*POOL[:3])
-    machine.feed(wanted(POOL[:4]))
+    machine.want(goal(POOL[:4]))
     machine.answer()
     del machine.switch.entries[CODEC.identity(POOL[3])[0], CODEC.identity(POOL[3])[1], CODEC.identity(POOL[3])[3]]
     machine.settle()
@@ -363,19 +387,19 @@ def test_a_change_that_somebody_undoes_at_once_is_found_by_its_reading() -> None
 def test_meters_come_before_the_entries_and_go_when_unused() -> None:
     """Set when they differ, once; a restart that finds them right sets none."""
     machine = started(*POOL[:1], meters={1: 10, 2: 10})
-    machine.feed(wanted(POOL[:2], {1: 10, 2: 20, 3: 5}))
+    machine.want(goal(POOL[:2], {1: 10, 2: 20, 3: 5}))
     apply = machine.pending
     assert isinstance(apply, Apply)
     assert (apply.meters, apply.there) == ({2: 20, 3: 5}, {2})
     machine.settle()
-    machine.feed(wanted(POOL[:2], {3: 5}))
+    machine.want(goal(POOL[:2], {3: 5}))
     machine.settle()
     machine.pass_time(301)
     assert machine.switch.meters == {3: 5}
     mods = machine.switch.meter_mods
     machine.feed(Down())
     machine.feed(Up())
-    machine.feed(wanted(POOL[:2], {3: 5}))
+    machine.want(goal(POOL[:2], {3: 5}))
     machine.settle()
     assert (machine.state.in_sync, machine.switch.meter_mods) == (True, mods)
 
@@ -392,7 +416,7 @@ def test_meters_that_a_switch_refuses_do_not_keep_its_entries_from_it() -> None:
 
     machine.switch.apply = without_meters  # type: ignore[method-assign]
     machine.feed(Up())
-    machine.feed(wanted(POOL[:3], {1: 10}))
+    machine.want(goal(POOL[:3], {1: 10}))
     machine.settle()
     assert machine.state.in_sync
     assert len(machine.said(Apply)) == 1
@@ -402,7 +426,7 @@ def test_a_failure_is_tried_again_later_each_time_but_a_change_at_once() -> None
     """Backoff grows while nothing changes; something new to hold does not wait for it."""
     machine = started(*POOL[:1])
     machine.switch.room = 1
-    machine.feed(wanted(POOL[:2]))
+    machine.want(goal(POOL[:2]))
     machine.settle()
     waits = []
     for _ in range(3):
@@ -415,7 +439,7 @@ def test_a_failure_is_tried_again_later_each_time_but_a_change_at_once() -> None
     assert waits[0] < waits[1] < waits[2]
     assert [one.priority for one in machine.switch.entries.values()] == [1], "the old entries are whole"
     machine.seen.clear()
-    machine.feed(wanted(POOL[2:3]))
+    machine.want(goal(POOL[2:3]))
     assert isinstance(machine.seen[0], Read)
     machine.settle()
     assert machine.state.in_sync
@@ -430,7 +454,7 @@ def test_a_late_answer_of_an_earlier_connection_is_not_taken() -> None:
     assert isinstance(old, Count)
     machine.feed(Down())
     machine.feed(Up())
-    machine.feed(wanted(POOL[:1]))
+    machine.want(goal(POOL[:1]))
     assert machine.state.phase is Phase.READING
     before = machine.state
     machine.feed(Installed(old.request))
