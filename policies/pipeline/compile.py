@@ -41,9 +41,9 @@ class Compiler:
         Raises:
             PolicyError: address lists that need too many entries.
         """
-        if self._session is None or not self._session.fits(network.inventory):
-            self._session, self._network = Session(self._cookies, network.inventory), None
-        if network is not self._network:
+        if self._session is None or network is not self._network:
+            if self._session is None or not self._session.fits(network.inventory):
+                self._session = Session(self._cookies, network.inventory)
             self._session.follow(network)
             self._network = network
         return self._session.compile(vfn)

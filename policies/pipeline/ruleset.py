@@ -136,7 +136,9 @@ class Ruleset:
             acl for acl, end in ends if (moved and end.nets) or (end.list is not None and (moved or end.list in lists))
         ]
 
-    def _stand(self, policy: Policy, moving: Iterable[Acl]) -> None:
+    def _stand(self, policy: Policy, moving: Collection[Acl]) -> None:
+        if policy is self._policy and not moving:
+            return
         before, after = dict.fromkeys(self._policy.acls), dict.fromkeys(policy.acls)
         gone = before.keys() - after.keys()
         come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]

@@ -63,7 +63,7 @@ class Session:
                 self._memory.forget(("own", vm))
                 self._memory.forget(("claims", vm))
         known = {} if before is None else before.members
-        for segment in [name for name in self._members if where.members[name] is not known.get(name)]:
+        for segment in [name for name in self._members if where.members.get(name) is not known.get(name)]:
             del self._members[segment]
         come, gone = self._rules.follow(network.policy, network.rules, where)
         self._network = network
@@ -145,7 +145,7 @@ class Session:
 
     def _names(self, *segments: Iterable[str]) -> tuple[str, ...]:
         """Segments of the inventory among these, in its order."""
-        wanted = set(chain(*segments))
+        wanted = set().union(*segments)
         return tuple(name for name in self._layout.segments if name in wanted)
 
     def _layer(self, entries: Iterable[TableEntry]) -> Layer:
@@ -167,11 +167,11 @@ class Session:
         )
 
     def _members_of(self, segments: Iterable[str]) -> Group:
-        members = self._located.members
+        made, members = self._members, self._located.members
         for name in segments:
-            if name not in self._members and name in members:
-                self._members[name] = self._layer(layers.members(self._layout, members[name]))
-        return tuple(self._members[name] for name in segments if name in self._members)
+            if name not in made:
+                made[name] = self._layer(layers.members(self._layout, members.get(name, ())))
+        return tuple(map(made.__getitem__, segments))
 
     def _judging(self, acls: Iterable[Acl], judged: Iterable[str]) -> Group:
         askers = chain((self._layout.segments[name] for name in judged), (a for a in acls if a.mode is Mode.ENFORCE))

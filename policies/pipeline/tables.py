@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 
 from policies.entries import Field, SetField, Step, TableEntry
 
@@ -99,10 +100,20 @@ GROUP_BIT = 1 << 40
 
 def match(fields: Matches) -> tuple[Field, ...]:
     """Match fields in the one order that entries have."""
-    return tuple(
-        Field(name, *value) if isinstance(value, tuple) else Field(name, value)
-        for name, value in sorted(fields.items())
-    )
+    names = tuple(fields)
+    return tuple([_field(name, fields[name]) for name in _sorted(names)])
+
+
+@lru_cache(1024)
+def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Entries have few combinations of fields."""
+    return tuple(sorted(names))
+
+
+@lru_cache(1 << 16)
+def _field(name: str, value: int | tuple[int, int]) -> Field:
+    """A MAC, an address, a protocol stands in many entries that are made one after the other; once in memory does."""
+    return Field(name, *value) if isinstance(value, tuple) else Field(name, value)
 
 
 def drop(table: Table, priority: int, fields: Matches, rules: tuple[str, ...] = ()) -> TableEntry:
@@ -120,8 +131,14 @@ def go(
     rules: tuple[str, ...] = (),
 ) -> TableEntry:
     """An entry that sets registers (those that are not 0, as they start) and goes on to another table."""
-    steps: tuple[Step, ...] = tuple(SetField(name, value) for name, value in (registers or {}).items() if value)
+    steps = _steps(tuple(registers.items())) if registers else ()
     return TableEntry(table, priority, match(fields), steps, goto, rules)
+
+
+@lru_cache(1024)
+def _steps(registers: tuple[tuple[str, int], ...]) -> tuple[Step, ...]:
+    """Entries that classify the same end set the same registers."""
+    return tuple(SetField(name, value) for name, value in registers if value)
 
 
 def neighbour_message(kind: int) -> dict[str, int | tuple[int, int]]:

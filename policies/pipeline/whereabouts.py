@@ -35,7 +35,9 @@ def locate(inventory: Inventory, before: Whereabouts | None = None) -> Whereabou
     """Find everybody. What is known from `before`, of the same VFNs and outside ports, is not looked at again."""
     old = before.inventory.vms if before is not None else {}
     come = [vm for name, vm in inventory.vms.items() if (known := old.get(name)) is not vm and known != vm]
-    gone = [old[name] for name in (*(old.keys() - inventory.vms.keys()), *(vm.name for vm in come)) if name in old]
+    gone = [old[vm.name] for vm in come if vm.name in old]
+    if len(old) + len(come) - len(gone) > len(inventory.vms):
+        gone += [old[name] for name in old.keys() - inventory.vms.keys()]
     if before is None:
         outside: Mapping[str, tuple[OutsidePort, ...]] = _outside(inventory)
         members: _Groups = {}
