@@ -130,6 +130,22 @@ class AuditRow:
 
 
 @dataclass(frozen=True)
+class RuleHits:
+    """Packets that a rule of the policy has met."""
+
+    rule: str
+    action: str
+    mode: str
+    """`enforce` or `observe`."""
+    allowed: int
+    answers: int
+    """Let through since they answer a connection that the rule allows."""
+    denied: int
+    observed: int
+    """Let through, and would have been denied were the rule enforced."""
+
+
+@dataclass(frozen=True)
 class DemoReport:
     """Everything the page shows."""
 
@@ -152,6 +168,7 @@ class DemoReport:
     audit: tuple[AuditRow, ...] = ()
     """An excerpt; `audit_total` says of how many."""
     audit_total: int = 0
+    hits: tuple[RuleHits, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -66,6 +66,23 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Explained:
+    """What the product said about a packet when it was asked."""
+
+    question: str
+    expected: str
+    """The rule that must decide, or `default of SEGMENT`."""
+    answer: Mapping[str, Any]
+    """Of `GET /v1/explain`."""
+
+    @property
+    def decided_by(self) -> str:
+        """What decides, in the words of `expected`."""
+        policy = self.answer["policy"]
+        return str(policy["rule"] or f"default of {policy.get('default')}")
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Everything that a run measured."""
 
@@ -84,6 +101,9 @@ class Evidence:
     audit: tuple[Mapping[str, Any], ...]
     risk: tuple[Mapping[str, Any], ...]
     moments: tuple[Moment, ...]
+    hits: tuple[Mapping[str, Any], ...]
+    """What each rule of the policy had met at the end, as REST shows it."""
+    explained: tuple[Explained, ...]
     audit_verified: bool
     audit_words: str
 

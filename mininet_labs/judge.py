@@ -43,6 +43,8 @@ def findings(evidence: Evidence) -> tuple[Finding, ...]:
         _work(evidence),
         _echo(evidence),
         _released(evidence),
+        _policy(evidence),
+        _explained(evidence),
         Finding("audit", evidence.audit_verified, evidence.audit_words),
     )
 
@@ -138,6 +140,29 @@ def _echo(evidence: Evidence) -> Finding:
     if echo.reconnects:
         words += f"; the connection was lost {echo.reconnects} times"
     return Finding("ryu-manager answers", quick and not echo.reconnects, words)
+
+
+def _policy(evidence: Evidence) -> Finding:
+    """Every kind of rule has met packets: one that allows, a default that denies, one in observe that lets pass."""
+    allowed = _met(evidence, "policy", "allowed")
+    denied, observed = _met(evidence, "default", "denied"), _met(evidence, "policy", "observed")
+    words = (
+        f"{allowed} packets allowed by rules, {denied} denied by default, {observed} that rules in observe would have"
+        " denied (asked: some of each)"
+    )
+    return Finding("policy", bool(allowed and denied and observed), words)
+
+
+def _met(evidence: Evidence, kind: str, what: str) -> int:
+    return sum(row["packets"][what] for row in evidence.hits if row["kind"] == kind)
+
+
+def _explained(evidence: Evidence) -> Finding:
+    """Policy, table entries and switches name the same rule, and it is the one that was written for this."""
+    wrong = [e for e in evidence.explained if not e.answer["agree"] or e.decided_by != e.expected]
+    told = "; ".join(f"{e.question}: {e.decided_by}" for e in evidence.explained)
+    words = f"{told} (policy, tables and switches agree)" if not wrong else f"wrong about {wrong[0].question}: {told}"
+    return Finding("explained", bool(evidence.explained) and not wrong, words)
 
 
 def _released(evidence: Evidence) -> Finding:

@@ -42,8 +42,16 @@ def render(
         moments=tuple(model.Moment(moment.time, moment.text) for moment in evidence.moments),
         audit=tuple(_audit(row) for row in evidence.audit[-AUDIT_ROWS:]),
         audit_total=len(evidence.audit),
+        hits=tuple(_hits(row) for row in evidence.hits if row["kind"] != "segmentation"),
     )
     return render_page(report)
+
+
+def _hits(row: Mapping[str, Any]) -> model.RuleHits:
+    name = f"default of {row['rule']}" if row["kind"] == "default" else row["rule"]
+    packets = row["packets"]
+    counts = (packets["allowed"], packets["answers"], packets["denied"], packets["observed"])
+    return model.RuleHits(name, row["action"], row["mode"], *counts)
 
 
 def _vms(inventory: Inventory, evidence: Evidence) -> tuple[model.ReportVm, ...]:

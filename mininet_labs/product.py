@@ -106,6 +106,15 @@ class Product:
         """What the analyzer is doing: waiting, learning, fitting, judging, or `away`."""
         return str(self.status()["analyzer"].get("phase", "away"))
 
+    def lay_down(self, policy: Path) -> None:
+        """Put a policy file in force and wait until every VFN has confirmed it.
+
+        Raises:
+            LabError: refused, or not confirmed in time.
+        """
+        self.ask("PUT", "/policy", {"text": policy.read_text(), "folder": str(policy.resolve().parent)})
+        wait_for("every VFN has the policy", lambda: self.ask("GET", "/policy")["state"] == "enforced", 30.0)
+
     def rules(self) -> list[dict[str, Any]]:
         """All rules that there ever were, oldest first."""
         return sorted(self.ask("GET", "/rules"), key=lambda rule: float(rule["created"]))

@@ -20,7 +20,7 @@ from mininet_labs.attacks.catalogue import Attack
 from mininet_labs.children import ROOT, end, wait_for
 from mininet_labs.crew import Crew
 from mininet_labs.errors import LabError
-from mininet_labs.evidence import Evidence, Moment, Release, Rule, Strike
+from mininet_labs.evidence import Evidence, Explained, Moment, Release, Rule, Strike
 from mininet_labs.instruments import EchoMeter, Prober, Watcher
 from mininet_labs.network import LabNetwork
 from mininet_labs.product import Product, verify_audit
@@ -49,13 +49,14 @@ class LabRun:
         out: folder for logs; made when absent.
         learn_seconds: traffic that the analyzer learns from.
         say: told what happens.
-        lab: folder with `inventory.yaml` and `workload.yaml`.
+        lab: folder with `inventory.yaml`, `policy.yaml` and `workload.yaml`.
     """
 
     def __init__(self, out: Path, learn_seconds: float, say: Callable[[str], None], lab: Path = ENTERPRISE) -> None:
         self.inventory = inventories.load(lab / "inventory.yaml")
         self.workload = workload.load(lab / "workload.yaml")
         self._inventory_file = lab / "inventory.yaml"
+        self._policy_file = lab / "policy.yaml"
         self._learn_seconds = learn_seconds
         self._say = say
         self.logs = out / "logs"
@@ -64,6 +65,7 @@ class LabRun:
         self._releases: list[Release] = []
         self._moments: list[Moment] = []
         self._risk: list[dict[str, Any]] = []
+        self._explained: list[Explained] = []
 
     def __enter__(self) -> Self:
         """Bring everything up until every VFN enforces its policy and the traffic runs.
@@ -103,8 +105,9 @@ class LabRun:
         self.product = Product(folder, self.logs, self._inventory_file, self._learn_seconds)
         self._stack.callback(self.product.stop)
         self.product.start()
+        self.product.lay_down(self._policy_file)
         self.enforcing = time.time()
-        self._say("ryu-manager runs; every VFN enforces its policy")
+        self._say(f"ryu-manager runs; every VFN enforces {self._policy_file.name}")
         ports = self.product.settings.openflow
         self._echo = EchoMeter(ports.listen, ports.port, self.logs)
         self._stack.callback(self._echo.close)
@@ -171,6 +174,11 @@ class LabRun:
         self._say(_outcome(strike))
         return strike
 
+    def explain(self, source: str, destination: str, port: int, expected: str) -> None:
+        """Ask which rule decides about a TCP packet; `expected` is its name, or `default of SEGMENT`."""
+        found = self.product.ask("GET", "/explain", source=source, destination=destination, port=port)
+        self._explained.append(Explained(f"{source} to {destination}:{port}", expected, found))
+
     def release(self, rule: Rule) -> None:
         """Release a rule through REST, as an operator does."""
         self._releases.append(Release(rule["id"], rule["source_vm"], time.time()))
@@ -196,7 +204,7 @@ class LabRun:
         work = self.crew.rest()
         self._say("workload at rest; reading rules and audit")
         self.note_risk()
-        rules, audit = self.product.rules(), self.product.audit()
+        rules, audit, hits = self.product.rules(), self.product.audit(), self.product.ask("GET", "/hits")
         self.product.stop()
         verified, words = verify_audit(self.product.file)
         return Evidence(
@@ -213,6 +221,8 @@ class LabRun:
             audit=tuple(audit),
             risk=tuple(self._risk),
             moments=tuple(self._moments),
+            hits=tuple(hits),
+            explained=tuple(self._explained),
             audit_verified=verified,
             audit_words=words,
         )

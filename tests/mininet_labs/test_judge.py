@@ -12,7 +12,7 @@ from mininet_labs import judge
 from mininet_labs.agent.journal import Failure
 from mininet_labs.attacks.catalogue import Attack
 from mininet_labs.crew import Work
-from mininet_labs.evidence import Evidence, Release, Strike, false_rules, flows_again, unexplained_failures
+from mininet_labs.evidence import Evidence, Explained, Release, Strike, false_rules, flows_again, unexplained_failures
 from mininet_labs.instruments import Echo, Probe, Watch
 
 
@@ -30,6 +30,14 @@ def rule(vm: str = "web1", created: float = 101.0, **more: Any) -> dict[str, Any
         "reasons": ["scan of 3000"],
         **more,
     }
+
+
+def hit(kind: str, **packets: int) -> dict[str, Any]:
+    return {"kind": kind, "packets": {"allowed": 0, "answers": 0, "denied": 0, "observed": 0, **packets}}
+
+
+def told(agree: bool = True, **policy: Any) -> dict[str, Any]:
+    return {"agree": agree, "policy": {"rule": None, "default": "db", **policy}}
 
 
 def strike(**more: Any) -> Strike:
@@ -55,6 +63,8 @@ def evidence(**more: Any) -> Evidence:
         audit=(),
         risk=(),
         moments=(),
+        hits=(hit("policy", allowed=9), hit("policy", observed=3), hit("default", denied=5)),
+        explained=(Explained("web1 to db1:80", "default of db", told()),),
         audit_verified=True,
         audit_words="40 records",
     )
@@ -145,3 +155,16 @@ def test_failures_of_the_workload_are_excused_by_an_attack_only() -> None:
     assert unexplained_failures(evidence(work=Work({"pages": 1}, excused))) == []
     for wrong in (failure("web4", "app1", 102.0), failure("web1", "app1", 98.0), failure("web1", "app1", 112.0)):
         assert len(unexplained_failures(evidence(work=Work({"pages": 1}, (wrong,))))) == 1
+
+
+@pytest.mark.parametrize(("kind", "what"), [("policy", "allowed"), ("policy", "observed"), ("default", "denied")])
+def test_a_policy_that_meets_nothing_is_noticed(kind: str, what: str) -> None:
+    """Rules that allow, defaults that deny and rules in observe must each have met packets."""
+    hits = tuple(row for row in evidence().hits if not (row["kind"] == kind and row["packets"][what]))
+    assert failed(evidence(hits=hits)) == {"policy"}
+
+
+@pytest.mark.parametrize("answer", [told(agree=False), told(rule="another"), told(default="app")])
+def test_an_explanation_that_is_not_right_is_noticed(answer: dict[str, Any]) -> None:
+    """Policy, tables and switches have to agree, and on the rule that was meant."""
+    assert failed(evidence(explained=(Explained("web1 to db1:80", "default of db", answer),))) == {"explained"}

@@ -58,13 +58,23 @@ def test_the_page_shows_attack_rule_and_release_and_fetches_nothing() -> None:
         audit=({"seq": 1, "ts": 101.0, "actor": "analyzer", "kind": "rule", "body": {"rule": "x"}, "hash": "ab"},),
         risk=({"time": 100.9, "vm": "web1", "risk": 97.0, "behaviour": "scan"},),
         moments=(Moment(99.0, "baseline learned"),),
+        hits=(
+            {
+                "rule": "app-uses-databases",
+                "kind": "policy",
+                "action": "allow",
+                "mode": "enforce",
+                "packets": {"allowed": 12345, "answers": 7, "denied": 0, "observed": 0},
+            },
+        ),
+        explained=(),
         audit_verified=True,
         audit_words="1 record",
     )
     checks = judge.findings(evidence)
     inventory = inventories.load(ENTERPRISE / "inventory.yaml")
     html = page.render(inventory, evidence, checks, judge.summary(evidence, checks))
-    for text in ("web1", "stranger", RULE["id"], "tried 132 services &lt;script&gt;", "baseline learned", "leaf3"):
+    for text in ("web1", "stranger", RULE["id"], "tried 132 services &lt;script&gt;", "baseline learned", "leaf3", "12,345"):
         assert text in html
     assert "services <script>" not in html
     links = _Links()
