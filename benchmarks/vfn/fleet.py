@@ -92,7 +92,7 @@ def _installed(product: Product, after: int) -> Mapping[str, float]:
     records: list[Any] = []
     while page := product.ask("GET", "/audit", after=records[-1]["seq"] if records else after, limit=1000):
         records += page
-    times = {record["body"]["vfn"]: float(record["time"]) for record in records if record["kind"] == "installed"}
+    times = {record["body"]["vfn"]: float(record["ts"]) for record in records if record["kind"] == "installed"}
     return {vfn["name"]: times[vfn["name"]] for vfn in product.ask("GET", "/vfns")}
 
 
