@@ -16,6 +16,7 @@ from itertools import product
 
 from policies.entries import TableEntry, Track
 from policies.pipeline.judgement import REAL, Chain
+from policies.pipeline.masks import exact_ports
 from policies.pipeline.tables import (
     ACK,
     BROADCAST,
@@ -28,6 +29,7 @@ from policies.pipeline.tables import (
     MARK,
     OUTSIDE_PORT,
     RST,
+    SCTP,
     SOURCE_SEGMENT,
     SOURCE_VM,
     SYN,
@@ -78,6 +80,7 @@ def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) 
         yield TableEntry(chain.lookup, level, match({**fields, **ends}), look)
     for kind in (IPV4, IPV6):
         yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse)
+    yield _with_ports(chain, 401, {"eth_type": IPV6, "ip_proto": SCTP})
     yield from _answers(chain)
 
 
@@ -98,12 +101,23 @@ def _by_shape(chain: Chain, level: int, ends: Matches) -> Iterator[TableEntry]:
         tcp = {**ends, "eth_type": kind, "ip_proto": TCP}
         icmp = {**ends, "eth_type": kind, "ip_proto": ICMP[version]}
         for flag in (ACK, RST):
-            yield go(chain.lookup, level + 2, {**tcp, "tcp_flags": (flag, flag)}, chain.reverse)
+            answer: Matches = {**tcp, "tcp_flags": (flag, flag)}
+            onward = go(chain.lookup, level + 2, answer, chain.reverse)
+            yield onward if version == 4 else _with_ports(chain, level + 2, answer)
         for number in _ICMP_ANSWERS[version]:
             yield go(chain.lookup, level + 2, {**icmp, f"icmpv{version}_type": number}, chain.reverse)
         yield go(chain.lookup, level + 1, tcp, chain.denied)
         yield go(chain.lookup, level + 1, icmp, chain.denied)
         yield go(chain.lookup, level, {**ends, "eth_type": kind}, chain.reverse)
+    for proto in (UDP, SCTP):
+        yield _with_ports(chain, level + 1, {**ends, "eth_type": IPV6, "ip_proto": proto})
+
+
+def _with_ports(chain: Chain, level: int, fields: Matches) -> TableEntry:
+    """To REVERSE, where the other port will be looked at than in ENFORCEMENT."""
+    proto = fields["ip_proto"]
+    assert isinstance(proto, int)
+    return TableEntry(chain.lookup, level, match(fields), exact_ports(proto), chain.reverse)
 
 
 def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:

@@ -12,7 +12,7 @@ from policies.pipeline.forward import onward, to_all, to_vm
 from policies.pipeline.guard import checks, cut, from_vm
 from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixed_entries
 from policies.pipeline.needs import Needs
-from policies.pipeline.observe import observe_entry
+from policies.pipeline.observe import observe_entries
 from policies.pipeline.place import Place
 from policies.pipeline.tables import DESTINATION_SEGMENT, NOWHERE, Table, drop
 from policies.pipeline.tap import tap
@@ -32,7 +32,7 @@ def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: N
     yield honest()
     yield from tap(needs.judged_from)
     yield from strangers(place, [(end, vfns[end.vfn]) for end in ends])
-    yield observe_entry(observing=needs.observed_from is not None)
+    yield from observe_entries(observing=needs.observed_from is not None, source_ports=needs.source_ports)
     yield from fixed_entries()
     # Rules have judged (and counted) it; no rule or default lets it through, or its destination would be known here.
     yield drop(Table.ENFORCEMENT, _LAST, {DESTINATION_SEGMENT: NOWHERE})

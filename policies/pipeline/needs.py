@@ -24,6 +24,8 @@ class Needs:
     """May a rule in observe mean what is an answer?"""
     stateless: tuple[int, ...]
     """Numbers of the segments that keep no connections."""
+    source_ports: bool
+    """Does a rule name source ports?"""
     lists: tuple[str, ...]
     """Address lists that rules name, in the order of their names."""
 
@@ -43,6 +45,7 @@ def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
     tracking = any("deny" in (segment.default, segment.outward) for segment in segments)
     observed_from: int | None = None
     observing_answers = False
+    source_ports = False
     lists: set[str] = set()
     for acl in acls:
         denies = acl.verdict is Verdict.DROP and not contains(acl)
@@ -51,6 +54,7 @@ def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
             observing_answers = observing_answers or denies
         else:
             tracking = tracking or denies
+        source_ports = source_ports or any(service.source_ports for service in acl.services)
         lists.update(end.list for end in (acl.source, acl.destination) if end.list is not None)
     stateless = tuple(segment.number for segment in segments if segment.stateless)
-    return Needs(tracking, observed_from, observing_answers, stateless, tuple(sorted(lists)))
+    return Needs(tracking, observed_from, observing_answers, stateless, source_ports, tuple(sorted(lists)))
