@@ -5,7 +5,7 @@ Each part of a VFN's entries is remembered with what it follows from, and made a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from policies.acl import Acl, Mode
@@ -129,9 +129,8 @@ class Session:
         yield recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs))
         yield recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs))
         yield recall((vfn, "members"), (known, where.members), lambda: self._members_of(known))
-        judging = (acls, judged, self._book.state)
-        yield recall((vfn, "rules"), judging, lambda: self._judging(acls, judged))
-        yield recall((vfn, "shadows"), (*judging, needs), lambda: self._shadows(acls, judged, needs))
+        judging = (acls, judged, needs, self._book.state)
+        yield recall((vfn, "rules"), judging, lambda: self._judging(acls, judged, needs))
         yield self._lists(needs.lists)
         yield recall("claims", (where.addresses,), self._claims) if vfn in where.outside else ()
 
@@ -173,16 +172,14 @@ class Session:
                 made[name] = self._layer(layers.members(self._layout, members.get(name, ())))
         return tuple(map(made.__getitem__, segments))
 
-    def _judging(self, acls: Iterable[Acl], judged: Iterable[str]) -> Group:
-        askers = chain((self._layout.segments[name] for name in judged), (a for a in acls if a.mode is Mode.ENFORCE))
-        return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
-
-    def _shadows(self, acls: Iterable[Acl], judged: Iterable[str], needs: Needs) -> Group:
-        if needs.observed_from is None:
-            return ()
+    def _judging(self, acls: Sequence[Acl], judged: Iterable[str], needs: Needs) -> Group:
+        """Entries of rules and defaults, and of their shadows; what several of them ask for is there once."""
+        defaults = [self._layout.segments[name] for name in judged]
+        askers: Iterable[Hashable] = chain(defaults, (acl for acl in acls if acl.mode is Mode.ENFORCE))
         lowest = needs.observed_from
-        segments = (self._layout.segments[name] for name in judged)
-        askers = (("shadow", asker) for asker in (*segments, *(a for a in acls if judgement.priority(a) >= lowest)))
+        if lowest is not None:
+            observing = (acl for acl in acls if judgement.priority(acl) >= lowest)
+            askers = chain(askers, (("shadow", asker) for asker in chain(defaults, observing)))
         return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
 
     def _lists(self, names: tuple[str, ...]) -> Group:
