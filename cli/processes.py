@@ -18,8 +18,10 @@ def engine() -> None:
 
     settings = load()
     from policies import process
+    from runtime import priority
     from ryu_apps.wire.codec import WireCodec
 
+    priority.take(priority.SWITCH)
     sys.exit(process.run(settings, WireCodec()))
 
 
@@ -30,7 +32,9 @@ def analyzer() -> None:
 
     settings = load()
     from analyzer import process
+    from runtime import priority
 
+    priority.take(priority.ORDINARY)
     sys.exit(process.run(settings))
 
 

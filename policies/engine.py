@@ -284,9 +284,8 @@ class Engine:
     def _rules_changed(self, urgent: str | None = None) -> list[Outgoing]:
         """Have the switches follow the book, and tell the analyzer."""
         self.enforcer.set_rules(self.book.in_force())
-        self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
-        self._keep_hits()
         first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent, self.clock.steady()))
+        self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
         return [*first, Outgoing("analyzer", self._rules_message())]
 
     def _finish(self, outcome: Outcome) -> list[Outgoing]:
@@ -314,6 +313,8 @@ class Engine:
             case Synced():
                 for record in self.book.confirm(self.enforcer.states, now):
                     LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
+                    if record.removed_at:
+                        self.hits.forget(record.rule.id)
                 self._confirm_policy()
             case Measured(ratio, entries):
                 body = {"vfn": vfn, "enforced_ratio": round(ratio, 6), "entries": entries}

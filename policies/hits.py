@@ -111,6 +111,10 @@ class Hits:
         """Sums of a rule by VFN and what became of the packets; only what has happened."""
         return self._sums.get(rule, {})
 
+    def forget(self, rule: str) -> None:
+        """Forget the sums of a rule."""
+        self._sums.pop(rule, None)
+
     def keep(self, rules: Collection[str]) -> None:
         """Forget the sums of all rules but these."""
         for rule in [rule for rule in self._sums if rule not in rules]:

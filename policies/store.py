@@ -53,6 +53,16 @@ _AUDIT = sa.Table(
     sa.Column("prev", sa.Text, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
 )
+# Statements of every write, built once: to build them anew costs more than to carry them out.
+_STATE_OF = sa.select(_RULES.c.state).where(_RULES.c.id == sa.bindparam("rule"))
+_ADD_RULE = _RULES.insert()
+_CHANGE_RULE = (
+    _RULES.update()
+    .where(_RULES.c.id == sa.bindparam("rule"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("state", "created", "removed_at", "record")})
+)
+_ADD_HISTORY = _HISTORY.insert()
+_ADD_AUDIT = _AUDIT.insert()
 _TRIGGERS = tuple(
     f"CREATE TRIGGER IF NOT EXISTS audit_no_{verb.lower()} BEFORE {verb} ON audit "
     "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
@@ -128,7 +138,7 @@ class Store:
                     head = own
                 if rows:
                     columns = ("seq", "ts", "actor", "kind", "body", "prev", "hash")
-                    connection.execute(_AUDIT.insert(), [dict(zip(columns, row, strict=True)) for row in rows])
+                    connection.execute(_ADD_AUDIT, [dict(zip(columns, row, strict=True)) for row in rows])
         except sa.exc.DatabaseError as error:
             remedy = "free the disk, and let no other engine write to this file"
             raise AuditError(f"cannot be written: {_plain(error)}", file=self.path, remedy=remedy) from error
@@ -199,7 +209,7 @@ def _head(connection: sa.Connection) -> tuple[int, str]:
 
 def _save(connection: sa.Connection, record: RuleRecord) -> None:
     rule = record.rule
-    before = connection.execute(sa.select(_RULES.c.state).where(_RULES.c.id == rule.id)).scalar()
+    before = connection.execute(_STATE_OF, {"rule": rule.id}).scalar()
     values = {
         "state": record.state.value,
         "created": rule.created,
@@ -207,12 +217,13 @@ def _save(connection: sa.Connection, record: RuleRecord) -> None:
         "record": audit.canonical(record_json(record)),
     }
     if before is None:
-        connection.execute(_RULES.insert().values(id=rule.id, **values))
+        connection.execute(_ADD_RULE, {"id": rule.id, **values})
     else:
-        connection.execute(_RULES.update().where(_RULES.c.id == rule.id).values(**values))
+        new = {f"new_{name}": value for name, value in values.items()}
+        connection.execute(_CHANGE_RULE, {"rule": rule.id, **new})
     if before != record.state.value:
         change = {"ts": record.changed_at, "state": record.state.value, "detail": record.detail}
-        connection.execute(_HISTORY.insert().values(rule=rule.id, **change))
+        connection.execute(_ADD_HISTORY, {"rule": rule.id, **change})
 
 
 def record_json(record: RuleRecord) -> dict[str, Any]:
