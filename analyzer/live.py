@@ -11,6 +11,7 @@ import numpy as np
 
 from analyzer import copies, modelstore
 from analyzer.advisor import Advisor, Proposal, Subject, subject_of
+from analyzer.archive.recorder import Recorder, Sink
 from analyzer.attribute import Attribution
 from analyzer.core import Core
 from analyzer.counters import Counters
@@ -42,20 +43,25 @@ LIVE_STATES = ("installing", "enforced")
 class Live:
     """Everything the analyzer knows of a running network."""
 
-    def __init__(self, settings: Settings, inventory: Inventory) -> None:
+    def __init__(self, settings: Settings, inventory: Inventory, archive: Sink | None = None) -> None:
+        """Begin, or go on from a saved baseline; every flow goes to `archive`, if there is one."""
         numbers = max(inventory.vm_by_number, default=0)
         self._segment = np.zeros(numbers + 1, np.int16)
         for vm in inventory.vms.values():
             self._segment[vm.number] = inventory.segment_number(vm)
         salt = secrets.randbits(63)
         self.names = Names(inventory)
-        self.table = FlowTable(settings.analyzer.memory_flows, salt)
+        self.table = FlowTable(settings.analyzer.memory_flows, salt, recorded=archive is not None)
         self.journal = Journal()
         self.transit = 0
         self.forged_outside = 0
         self.misdated = 0
         self.attribution = Attribution(inventory)
         self._core = Core(self._segment, salt)
+        self._recorder: Recorder | None = None
+        if archive is not None:
+            seconds = settings.archive.part_seconds
+            self._recorder = Recorder(archive, self._core, self.table, self.names, self._with_segments, seconds)
         digest = modelstore.inventory_digest(inventory)
         self.learning = Learning(self._core, settings.analyzer, settings.models, digest)
         self._counters = Counters(inventory)
@@ -81,6 +87,8 @@ class Live:
         spoofed = attributed.sides["spoofed"]
         events = self.table.update(attributed.sides[~spoofed])
         forged = _lone_events(attributed.sides[spoofed], FlowState.SPOOFED)
+        if self._recorder is not None:
+            self._recorder.forged(forged.rows.copy())
         yield from self._feed(FlowBatch.concat([events, forged]))
 
     def tick(self, now: float, monotonic: float) -> Iterator[Message]:
@@ -89,6 +97,8 @@ class Live:
         finished = self.table.finish(now)
         if len(finished):
             self.table.set_risk(self._core.finish(self._with_segments(finished.rows)))
+        if self._recorder is not None:
+            self._recorder.record()
         self.learning.step(monotonic, self._fresh)
         self._fresh = False
         self.journal.tick(now)
@@ -131,6 +141,12 @@ class Live:
         elif message.kind == "rules":
             self._rules_changed(data["rules"], now)
 
+    def close(self) -> None:
+        """Let a fit that runs end, and archive every flow that is still open."""
+        if self._recorder is not None:
+            self._recorder.close()
+        self.learning.close()
+
     def outstanding(self) -> list[Message]:
         """What to ask for again after the engine was away."""
         return [self._propose(proposal) for proposal in self._advisor.outstanding()]
@@ -153,6 +169,9 @@ class Live:
 
     def _rules_changed(self, rules: Iterable[Mapping[str, Any]], now: float) -> None:
         """Whom rules are about now. Of a VM that was released only what it does from now on counts."""
+        rules = list(rules)
+        if self._recorder is not None:
+            self._recorder.rules(rules, now)
         cut: set[Subject] = set()
         for rule in rules:
             if rule["action"] == "isolate":
@@ -170,6 +189,8 @@ class Live:
         for verdict in verdicts:
             who = self.names.subject(subject_of(verdict))
             self.journal.note(who, verdict)
+            if self._recorder is not None:
+                self._recorder.verdict(verdict)
             key = subject_of(verdict), verdict.behaviour
             if verdict.risk < ALERT_RISK or verdict.time < self._told.get(key, -np.inf) + REPEAT_SECONDS:
                 continue

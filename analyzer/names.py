@@ -8,7 +8,7 @@ from analyzer.advisor import Subject
 from analyzer.flows import ICMP, ICMP6, TCP, UDP, Array, FlowState, address_text
 from topology.model import Inventory
 
-_PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "ipv6-icmp"}
+PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "ipv6-icmp"}
 
 
 class Names:
@@ -43,7 +43,7 @@ class Names:
         return {
             "start": values["start"],
             "end": values["end"],
-            "proto": _PROTOCOLS.get(values["proto"], str(values["proto"])),
+            "proto": PROTOCOLS.get(values["proto"], str(values["proto"])),
             **{end: address_text(values[f"{end}_hi"], values[f"{end}_lo"]) for end in ("src", "dst")},
             "src_port": values["src_port"],
             "dst_port": values["dst_port"],

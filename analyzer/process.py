@@ -10,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from analyzer.archive.schema import Encoder
+from analyzer.archive.writer import Writer
 from analyzer.enginelink import CONNECTED, EngineLink
 from analyzer.live import SLICE_ROWS, Live
 from analyzer.netflow import Collector
@@ -48,7 +50,8 @@ class Process:
         except ChannelError:
             self._collector.close()
             raise
-        self._live = Live(settings, self._inventory)
+        self._archive = self._start_archive()
+        self._live = Live(settings, self._inventory, self._archive)
         self._engine = EngineLink(settings.engine_socket, VERSION)
         self._wake, self._awake = socket.socketpair()
         for sock in (self._wake, self._awake):
@@ -84,9 +87,17 @@ class Process:
         self._engine.close()
         self._collector.close()
         self._server.close()
-        self._live.learning.close()
+        self._live.close()
+        if self._archive is not None:
+            self._archive.close()
         self._wake.close()
         self._awake.close()
+
+    def _start_archive(self) -> Writer | None:
+        settings = self._settings
+        if not settings.archive.enabled:
+            return None
+        return Writer(settings.flow_archive, settings.archive, Encoder(self._inventory))
 
     def _turn(self) -> None:
         """Wait for what comes, at most until something is due, and deal with it."""
@@ -149,7 +160,8 @@ class Process:
     def _own_status(self) -> dict[str, object]:
         """What only the loop knows."""
         slowest = max((delay for _, delay in self._delays), default=0.0)
-        return {"engine_connected": self._engine.connected, "delay_ms": round(1000 * slowest, 1)}
+        archive = None if self._archive is None else self._archive.status()
+        return {"engine_connected": self._engine.connected, "delay_ms": round(1000 * slowest, 1), "archive": archive}
 
     def _from_engine(self) -> None:
         for message in self._engine.received():

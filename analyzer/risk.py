@@ -73,6 +73,11 @@ def risk_of_p(p: F8) -> F8:
     return np.asarray(np.clip(-np.log10(np.maximum(p, 1e-300)) / CERTAIN, 0, 1) * 100)
 
 
+def p_of_risk(risk: float) -> float:
+    """The tail probability that a risk stands for."""
+    return float(10 ** (-risk / 100 * CERTAIN))
+
+
 def risk_of_strength(strength: float) -> float:
     """Of a behaviour so many times its floor; 50 at the floor, 100 at eight times."""
     p = FLOOR_P * max(strength, 1e-9) ** -STRENGTH_DECADES

@@ -61,6 +61,10 @@ class ModelError(DynsegError):
     """A saved model is missing, damaged or was trained for something else."""
 
 
+class ArchiveError(DynsegError):
+    """The flow archive cannot be read, or asked what was asked."""
+
+
 class TransientError(DynsegError):
     """Something that is expected to pass: retried with backoff and counted."""
 

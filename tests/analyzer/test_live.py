@@ -55,7 +55,7 @@ class Day:
 
     def isolated(self, vm: str, now: float) -> None:
         """The engine says that this VM, or nobody (""), is isolated."""
-        rules = [{"id": "r", "action": "isolate", "source_vm": vm, "source_ip": None}] if vm else []
+        rules = [{"id": "r", "action": "isolate", "source_vm": vm, "scope": "all", "source_ip": None}] if vm else []
         self.tell("rules", now, rules=rules)
 
     def accused(self) -> list[str]:

@@ -213,7 +213,8 @@ def test_learns_judges_proposes_and_survives(node: Node) -> None:
     again = until(lambda: engine.seen("propose"), "after the engine's restart it is made once more")
     assert again[0].data == proposal.data
     engine.say("decided", rule="abc", proposal=proposal.data["proposal"], state="enforced", reason="")
-    engine.say("rules", rules=[{"id": "abc", "action": "isolate", "source_vm": "web1", "source_ip": None}])
+    rule = {"id": "abc", "action": "isolate", "source_vm": "web1", "scope": "all", "source_ip": None}
+    engine.say("rules", rules=[rule])
 
     verdict = node.call("verdicts", limit=1)[1][0]
     assert (verdict["vm"], verdict["behaviours"][0]) == ("web1", "scan")
