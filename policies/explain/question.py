@@ -117,9 +117,10 @@ class Question:
             f"{word}_src={self.source.address},{word}_dst={self.destination.address},nw_ttl=64",
         ]
         if packet.icmp_type is not None:
-            parts.append(f"icmp_type={packet.icmp_type},icmp_code=0")
+            kind = "icmpv6" if six else "icmp"
+            parts.append(f"{kind}_type={packet.icmp_type},{kind}_code=0")
         else:
-            parts.append(f"tp_src={self.source_port},tp_dst={self.port}")
+            parts.append(f"{self.protocol}_src={self.source_port},{self.protocol}_dst={self.port}")
         if self.protocol is Protocol.TCP:
             parts.append(f"tcp_flags={packet.tcp_flags}")
         return ",".join(parts)
