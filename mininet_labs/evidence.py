@@ -151,7 +151,10 @@ def unexplained_failures(evidence: Evidence) -> list[str]:
 
 
 def leaks(evidence: Evidence, strike: Strike) -> tuple[int, int]:
-    """(probes of the VM sent while it was cut off, those of them that were delivered all the same)."""
+    """(probes of the VM sent while it was cut off, those of them that were delivered while it was).
+
+    What the VM's own machine has kept back, for want of an answer to its ARP, it sends when the cut is over.
+    """
     if strike.rule is None or strike.confirmed is None:
         return 0, 0
     end = next((r.time for r in evidence.releases if r.rule == strike.rule["id"]), evidence.ended)
@@ -162,7 +165,7 @@ def leaks(evidence: Evidence, strike: Strike) -> tuple[int, int]:
         for probe in probes
         if strike.confirmed < probe.sent < end
     ]
-    return len(sent), sum(probe.delivered is not None for probe in sent)
+    return len(sent), sum(probe.delivered is not None and probe.delivered < end for probe in sent)
 
 
 def flows_again(evidence: Evidence, release: Release) -> float | None:
