@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks.rows import Row
 from benchmarks.vfn import workload
 from benchmarks.vfn.bench import Bench
+from benchmarks.vfn.rig import wait_for_policy
 from mininet_labs import marks
 from mininet_labs.children import ROOT, end, module, wait_for
 from mininet_labs.errors import LabError
@@ -86,7 +87,7 @@ def _lay_down_policy(product: Product, bench: Bench) -> None:
     segments = list(workload.one_vfn().segments)
     begin = time.monotonic()
     product.ask("PUT", "/policy", {"text": workload.document(RULES - len(streams), segments, streams)})
-    wait_for("the policy is enforced", lambda: product.ask("GET", "/policy")["state"] == "enforced", 60.0, 0.2)
+    wait_for_policy(product)
     entries = product.ask("GET", "/vfns")[0]["entries"]
     bench.say(f"{RULES} rules, {entries} entries, enforced after {time.monotonic() - begin:.1f} s")
 

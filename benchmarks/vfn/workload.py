@@ -50,12 +50,25 @@ def acls(count: int, segments: Sequence[str]) -> tuple[Acl, ...]:
             Peer(segment=rule.destination),
             (Service(Protocol.TCP, ((rule.port, rule.port),)),),
         )
-        for rule in _rules(count, segments, FIRST_PORT)
+        for rule in _rules(count, segments, FIRST_PORT, len(segments) - 1)
     )
 
 
-def document(count: int, segments: Sequence[str], more: Sequence[Any] = (), port: int = FIRST_PORT) -> str:
-    """The same as a policy document (JSON is YAML), with more rules behind them; ports begin at `port`."""
+def document(
+    count: int,
+    segments: Sequence[str],
+    more: Sequence[Any] = (),
+    *,
+    port: int = FIRST_PORT,
+    partners: int | None = None,
+) -> str:
+    """The same as a policy document (JSON is YAML).
+
+    Args:
+        more: rules to put behind them.
+        port: where ports begin.
+        partners: segments that one may open connections to; None: all.
+    """
     rules = [
         {
             "name": rule.name,
@@ -64,18 +77,18 @@ def document(count: int, segments: Sequence[str], more: Sequence[Any] = (), port
             "to": {"segment": rule.destination},
             "service": [{"protocol": "tcp", "ports": [str(rule.port)]}],
         }
-        for rule in _rules(count, segments, port)
+        for rule in _rules(count, segments, port, partners or len(segments) - 1)
     ]
     return json.dumps({"rules": [*rules, *more]})
 
 
-def _rules(count: int, segments: Sequence[str], port: int) -> Iterator[_Rule]:
+def _rules(count: int, segments: Sequence[str], port: int, partners: int) -> Iterator[_Rule]:
     """Every segment is source and destination equally often."""
     many = len(segments)
     for number in range(count):
         verdict = Verdict.DROP if number % _DENY_EVERY == 0 else Verdict.ALLOW
         turn, source = divmod(number, many)
-        lap, distance = divmod(turn, many - 1)
+        lap, distance = divmod(turn, partners)
         destination = (source + 1 + distance) % many
         yield _Rule(f"r{number}", verdict, segments[source], segments[destination], port + lap)
 
