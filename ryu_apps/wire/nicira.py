@@ -6,7 +6,7 @@ import struct
 
 from policies.entries import Copy, Resubmit, Track
 from runtime.errors import PolicyError
-from ryu_apps.wire.oxm import NXM_1, lookup
+from ryu_apps.wire.oxm import NXM_1, OxmField, lookup
 
 _ACTION_EXPERIMENTER = 0xFFFF
 _NICIRA = 0x00002320
@@ -27,21 +27,32 @@ _NO_TABLE = 0xFF
 _ZONE_BITS = 15
 """Bits 0 to 15: ofs << 6 | bits - 1."""
 _MARK = "ct_mark"
+_NXM_0 = 0x0000
+_PORTS = {"tcp_src": 9, "tcp_dst": 10, "udp_src": 11, "udp_dst": 12}
+"""Numbers in class NXM_0 of what has a name of OpenFlow 1.0, by which Open vSwitch gives it back."""
+_NEWER_PORTS = ("sctp_src", "sctp_dst")
+_NXM_HEADER = struct.Struct("!HBB")
 
 
 def encode_copy(step: Copy) -> bytes:
-    """NXAST_REG_MOVE of a whole register, or of one to a connection's mark.
+    """NXAST_REG_MOVE of a whole register or port, or of a register to a connection's mark.
 
     Raises:
-        PolicyError: other fields (which Open vSwitch gives back under their names of OpenFlow 1.0), or other widths.
+        PolicyError: other fields, or other widths.
     """
     source, destination = lookup(step.source), lookup(step.destination)
-    for field in (source, destination):
-        if field.oxm_class != NXM_1:
-            raise PolicyError("only registers are copied", key=field.name)
+    headers = _copied(source) + _copied(destination)
     if source.bits != destination.bits:
         raise PolicyError(f"{source.bits} bits do not fit {destination.bits} of {step.destination}", key=step.source)
-    return _action(_REG_MOVE, _MOVE.pack(source.bits, 0, 0) + source.exact_header + destination.exact_header)
+    return _action(_REG_MOVE, _MOVE.pack(source.bits, 0, 0) + headers)
+
+
+def _copied(field: OxmField) -> bytes:
+    if field.name in _PORTS:
+        return _NXM_HEADER.pack(_NXM_0, _PORTS[field.name] << 1, field.size)
+    if field.oxm_class != NXM_1 and field.name not in _NEWER_PORTS:
+        raise PolicyError("only registers and ports are copied", key=field.name)
+    return field.exact_header
 
 
 def encode_track(step: Track) -> bytes:
