@@ -117,7 +117,7 @@ def explain(
 
 
 def _tell(told: Mapping[str, Any]) -> None:
-    show(told["policy"], as_json=False)
+    show({key: value for key, value in told["policy"].items() if value not in (None, [])}, as_json=False)
     click.echo()
     show(told["vfns"], False, VISITS)
 
