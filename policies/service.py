@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -68,10 +69,9 @@ class Service:
         outgoing, self._outgoing = self._outgoing, []
         if caller != self._caller:
             return outgoing
-        return [
-            *outgoing,
-            Outgoing("control", Message("result", {"request": request, "status": status, "value": value})),
-        ]
+        # As text, which control passes on unread: a policy is long, and control must not pause for it.
+        result = Message("result", {"request": request, "status": status}, json.dumps(value).encode())
+        return [*outgoing, Outgoing("control", result)]
 
     def _status(self, _params: requests.Nothing, _actor: str) -> Answer:
         engine = self._engine

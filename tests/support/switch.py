@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import json
 import pickle
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -279,7 +280,7 @@ class Site:
             if out.to == "analyzer":
                 self.to_analyzer.append(message)
             elif message.kind == "result":
-                self.results[message.data["request"]] = (message.data["status"], message.data["value"])
+                self.results[message.data["request"]] = (message.data["status"], json.loads(message.body))
             elif self.held is not None:
                 self.held.append(message)
             else:
