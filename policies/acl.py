@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from policies.rules import Network, Protocol, Tier, Verdict
 
@@ -76,6 +77,14 @@ class Acl:
     rank: int = DEFAULT_RANK
     """0..MAX_RANK; the higher rank of a tier decides first."""
     mode: Mode = Mode.ENFORCE
+
+    @cached_property
+    def _hash(self) -> int:
+        """Rules are keys of many dictionaries, and deep."""
+        return hash((self.rule_id, self.tier, self.rank, self.source, self.destination, self.services))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Desired(Mapping[int, TableEntry]):
 
         Costs what the layers that differ hold, if `before` shares layers with this.
         """
+        if before is self:
+            return {}, {}
         if not isinstance(before, Desired):
             return _only(self._plain, before), _only(before, self._plain)
         common = {id(group) for group in self.groups} & {id(group) for group in before.groups}
@@ -106,7 +108,7 @@ class Desired(Mapping[int, TableEntry]):
 
 def _outside(desired: Desired, common: set[int]) -> set[Layer]:
     """The layers of all groups but these."""
-    return {layer for group in desired.groups if id(group) not in common for layer in group}
+    return set().union(*(group for group in desired.groups if id(group) not in common))
 
 
 def _difference(new: set[Layer], old: set[Layer]) -> tuple[dict[int, TableEntry], dict[int, TableEntry]]:

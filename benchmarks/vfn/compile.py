@@ -7,11 +7,9 @@ Nothing is sent.
 
 from __future__ import annotations
 
-import gc
 import random
 import statistics
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address

@@ -41,12 +41,19 @@ class Compiler:
         Raises:
             PolicyError: address lists that need too many entries.
         """
-        if self._session is None or network is not self._network:
-            if self._session is None or not self._session.fits(network.inventory):
-                self._session = Session(self._cookies, network.inventory)
-            self._session.follow(network)
-            self._network = network
-        return self._session.compile(vfn)
+        return self._follow(network).compile(vfn)
+
+    def _follow(self, network: Network) -> Session:
+        session = self._session
+        if session is not None and network is self._network:
+            return session
+        if session is None or not session.fits(network.inventory):
+            session = Session(self._cookies, network.inventory)
+        # What fails on the way leaves a memory that is neither the one nor the other: then the next time starts anew.
+        self._session = None
+        session.follow(network)
+        self._session, self._network = session, network
+        return session
 
 
 def compile_vfn(

@@ -48,13 +48,15 @@ def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
     source_ports = False
     lists: set[str] = set()
     for acl in acls:
-        denies = acl.verdict is Verdict.DROP and not contains(acl)
-        if acl.mode is Mode.OBSERVE:
-            observed_from = priority(acl) if observed_from is None else min(observed_from, priority(acl))
-            observing_answers = observing_answers or denies
-        else:
-            tracking = tracking or denies
-        source_ports = source_ports or any(service.source_ports for service in acl.services)
-        lists.update(end.list for end in (acl.source, acl.destination) if end.list is not None)
+        if acl.verdict is Verdict.DROP and not contains(acl):
+            tracking = tracking or acl.mode is Mode.ENFORCE
+            observing_answers = observing_answers or acl.mode is Mode.OBSERVE
+        if acl.mode is Mode.OBSERVE and (observed_from is None or priority(acl) < observed_from):
+            observed_from = priority(acl)
+        for service in acl.services:
+            source_ports = source_ports or bool(service.source_ports)
+        for end in (acl.source, acl.destination):
+            if end.list is not None:
+                lists.add(end.list)
     stateless = tuple(segment.number for segment in segments if segment.stateless)
     return Needs(tracking, observed_from, observing_answers, stateless, source_ports, tuple(sorted(lists)))

@@ -5,7 +5,8 @@ Each part of a VFN's entries is remembered with what it follows from, and made a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from policies.acl import Acl, Mode
@@ -29,6 +30,21 @@ Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
 """Cookies of many entries, in their order."""
 
 
+_NO_PORTS: Mapping[str, int] = {}
+
+
+class _Made(dict[str, Layer]):
+    """Layers that are made when they are asked for."""
+
+    def __init__(self, make: Callable[[str], Layer]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: str) -> Layer:
+        layer = self[name] = self._make(name)
+        return layer
+
+
 class Session:
     """What is known of a network, from one state to the next."""
 
@@ -45,7 +61,8 @@ class Session:
         for segment in inventory.segments.values():
             self._book.put(segment, judgement.default_entries(segment))
         self._memory = Memory()
-        self._members: dict[str, Layer] = {}
+        self._members = _Made(self._segment)
+        """What any VFN holds of the VMs of a segment."""
         self._done: dict[str, Desired] = {}
 
     def fits(self, inventory: Inventory) -> bool:
@@ -58,10 +75,9 @@ class Session:
         """Take the network as it is now."""
         before, self._where = self._where, locate(network.inventory, self._where)
         where = self._where
-        if before is not None:
-            for vm in before.inventory.vms.keys() - network.inventory.vms.keys():
-                self._memory.forget(("own", vm))
-                self._memory.forget(("claims", vm))
+        for vm in where.left:
+            self._memory.forget(("own", vm))
+            self._memory.forget(("claims", vm))
         known = {} if before is None else before.members
         for segment in [name for name in self._members if where.members.get(name) is not known.get(name)]:
             del self._members[segment]
@@ -102,37 +118,52 @@ class Session:
 
     def compile(self, vfn: str) -> Desired:
         """Every entry that a VFN must hold."""
-        groups = tuple(self._groups(vfn))
+        where, rules, network = self._located, self._rules, self._network
+        home, own, assigned = where.homes[vfn], where.residents[vfn], rules.assigned(vfn)
+        given = network.ports.get(vfn, _NO_PORTS)
+        transit = self._ways.transit[vfn]
+        shared = (rules.exchange_state, rules.standing_state, self._book.state, network.policy.lists)
+        placed = (where.residence if transit else None, where.addresses if vfn in where.outside else None)
+        known, groups = self._memory.recall(
+            (vfn, "parts"), (home, own, assigned, given, *shared, *placed), lambda: self._parts(vfn)
+        )
+        members = self._memory.recall(
+            (vfn, "members"), (known, where.members), lambda: tuple(map(self._members.__getitem__, known))
+        )
+        groups = (members, *groups)
         done = self._done.get(vfn)
-        if done is None or any(a is not b for a, b in zip(groups, done.groups, strict=True)):
+        if done is None or any(map(operator.is_not, groups, done.groups)):
             done = self._done[vfn] = Desired(groups)
         return done
 
-    def _groups(self, vfn: str) -> Iterator[Group]:
+    def _parts(self, vfn: str) -> tuple[tuple[str, ...], tuple[Group, ...]]:
+        """The segments whose VMs a VFN knows; its layers but those of their VMs."""
         recall, where, rules, segments = self._memory.recall, self._located, self._rules, self._layout.segments
         own, home, assigned = where.residents[vfn], where.homes[vfn], rules.assigned(vfn)
-        given = self._network.ports.get(vfn, {})
+        given = self._network.ports.get(vfn, _NO_PORTS)
         ports = recall((vfn, "ports"), (given,), lambda: dict(given))
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
         met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
-        behind = tuple(where.homes[goal] for goal in self._ways.transit[vfn])
-        known = recall((vfn, "known"), (met, *behind), lambda: self._names(met, *behind))
-        judged = recall((vfn, "judged"), (met, home), lambda: self._names(met, home))
+        judged = recall((vfn, "judged"), (met, home), lambda: tuple(n for n in segments if n in met or n in home))
         acls = recall(
             (vfn, "acls"),
             (rules.standing_state, home, own, assigned),
             lambda: tuple({**rules.standing.at(home, (vm.name for vm in own)), **dict.fromkeys(assigned.acls)}),
         )
         needs = recall((vfn, "needs"), (acls, judged), lambda: needs_of(acls, [segments[name] for name in judged]))
+        return self._known(vfn, met), (
+            recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs)),
+            recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs)),
+            recall((vfn, "rules"), (acls, judged, self._book.state), lambda: self._judging(acls, judged, needs)),
+            self._lists(needs.lists),
+            recall("claims", (where.addresses,), self._claims) if vfn in where.outside else (),
+        )
 
-        yield recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs))
-        yield recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs))
-        yield recall((vfn, "members"), (known, where.members), lambda: self._members_of(known))
-        judging = (acls, judged, needs, self._book.state)
-        yield recall((vfn, "rules"), judging, lambda: self._judging(acls, judged, needs))
-        yield self._lists(needs.lists)
-        yield recall("claims", (where.addresses,), self._claims) if vfn in where.outside else ()
+    def _known(self, vfn: str, met: frozenset[str]) -> tuple[str, ...]:
+        """Segments whose VMs a VFN has to know: to exchange packets with them, or to hand packets on to them."""
+        transit, residence = self._ways.transit[vfn], self._located.residence
+        return tuple(n for n in self._layout.segments if n in met or not transit.isdisjoint(residence.get(n, ())))
 
     @property
     def _located(self) -> Whereabouts:
@@ -141,11 +172,6 @@ class Session:
 
     def _place(self, vfn: str, own: tuple[Vm, ...], ports: Mapping[str, int]) -> Place:
         return Place(vfn, own, self._located.outside.get(vfn, ()), ports, self._ways)
-
-    def _names(self, *segments: Iterable[str]) -> tuple[str, ...]:
-        """Segments of the inventory among these, in its order."""
-        wanted = set().union(*segments)
-        return tuple(name for name in self._layout.segments if name in wanted)
 
     def _layer(self, entries: Iterable[TableEntry]) -> Layer:
         listed = tuple(entries)
@@ -165,12 +191,8 @@ class Session:
             ("own", vm.name), inputs, lambda: self._layer(layers.own_vm(vm, segment, port, cut_by, keeping))
         )
 
-    def _members_of(self, segments: Iterable[str]) -> Group:
-        made, members = self._members, self._located.members
-        for name in segments:
-            if name not in made:
-                made[name] = self._layer(layers.members(self._layout, members.get(name, ())))
-        return tuple(map(made.__getitem__, segments))
+    def _segment(self, name: str) -> Layer:
+        return self._layer(layers.members(self._layout, self._located.members.get(name, ())))
 
     def _judging(self, acls: Sequence[Acl], judged: Iterable[str], needs: Needs) -> Group:
         """Entries of rules and defaults, and of their shadows; what several of them ask for is there once."""

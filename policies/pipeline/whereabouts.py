@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from topology.model import OUTSIDE, Inventory, OutsidePort, Vm
+from topology.model import OUTSIDE, Address, Inventory, OutsidePort, Vm
 
 _Groups = Mapping[str, tuple[Vm, ...]]
 
@@ -21,10 +22,14 @@ class Whereabouts:
     """VMs of each VFN, the same."""
     outside: Mapping[str, tuple[OutsidePort, ...]]
     """Outside ports of each VFN that has any, in the inventory's order."""
+    residence: Mapping[str, frozenset[str]]
+    """VFNs with VMs of each segment."""
     homes: Mapping[str, frozenset[str]]
     """Segments with VMs on each VFN; `outside`, too, where there is an outside port."""
     moved: frozenset[str]
-    """Names of VMs that are new or other than they were before."""
+    """Names of VMs that are new, or other than they were before."""
+    left: tuple[str, ...]
+    """Names of VMs that are no more."""
     addresses: object
     """The same object as long as no address changes its owner."""
     numbers: object
@@ -33,30 +38,37 @@ class Whereabouts:
 
 def locate(inventory: Inventory, before: Whereabouts | None = None) -> Whereabouts:
     """Find everybody. What is known from `before`, of the same VFNs and outside ports, is not looked at again."""
-    old = before.inventory.vms if before is not None else {}
-    come = [vm for name, vm in inventory.vms.items() if (known := old.get(name)) is not vm and known != vm]
-    gone = [old[vm.name] for vm in come if vm.name in old]
-    if len(old) + len(come) - len(gone) > len(inventory.vms):
-        gone += [old[name] for name in old.keys() - inventory.vms.keys()]
     if before is None:
-        outside: Mapping[str, tuple[OutsidePort, ...]] = _outside(inventory)
-        members: _Groups = {}
+        nobody = dataclasses.replace(inventory, vms={})
         residents: _Groups = dict.fromkeys(inventory.vfns, ())
-        homes: Mapping[str, frozenset[str]] = {}
-    else:
-        outside, members, residents, homes = before.outside, before.members, before.residents, before.homes
-    members = _regroup(members, gone, come, lambda vm: vm.segment)
-    regrouped = _regroup(residents, gone, come, lambda vm: vm.vfn)
-    stale = [vfn for vfn in inventory.vfns if vfn not in homes or regrouped[vfn] is not residents[vfn]]
-    homes = {**homes, **{vfn: _home(homes.get(vfn), regrouped[vfn], vfn in outside) for vfn in stale}}
-    moved = frozenset(vm.name for vm in come)
-    addresses: object = inventory
-    numbers: object = inventory
-    if before is not None and _owned(gone) == _owned(come):
-        addresses = before.addresses
-    if before is not None and {(vm.name, vm.number) for vm in gone} == {(vm.name, vm.number) for vm in come}:
-        numbers = before.numbers
-    return Whereabouts(inventory, members, regrouped, outside, homes, moved, addresses, numbers)
+        homes = {vfn: frozenset[str]() for vfn in inventory.vfns}
+        start = Whereabouts(nobody, {}, residents, _outside(inventory), {}, homes, frozenset(), (), nobody, nobody)
+        return locate(inventory, dataclasses.replace(start, homes=_homes(start, residents, inventory.vfns)))
+    come, gone = _differing(inventory.vms, before.inventory.vms)
+    members, segments = _regroup(before.members, gone, come, lambda vm: vm.segment)
+    residents, vfns = _regroup(before.residents, gone, come, lambda vm: vm.vfn)
+    residence = {segment: frozenset(vm.vfn for vm in members[segment]) for segment in segments}
+    return Whereabouts(
+        inventory,
+        members,
+        residents,
+        before.outside,
+        {**before.residence, **residence},
+        {**before.homes, **_homes(before, residents, vfns)},
+        moved=frozenset(vm.name for vm in come),
+        left=tuple(vm.name for vm in gone if vm.name not in inventory.vms),
+        addresses=before.addresses if _owned(gone) == _owned(come) else inventory,
+        numbers=before.numbers if _numbered(gone) == _numbered(come) else inventory,
+    )
+
+
+def _differing(new: Mapping[str, Vm], old: Mapping[str, Vm]) -> tuple[list[Vm], list[Vm]]:
+    """VMs that are new, or other than before; those that are no more, or not what they were."""
+    come = [vm for name, vm in new.items() if (known := old.get(name)) is not vm and known != vm]
+    gone = [old[vm.name] for vm in come if vm.name in old]
+    if len(new) < len(old) + len(come) - len(gone):
+        gone += [old[name] for name in old.keys() - new.keys()]
+    return come, gone
 
 
 def _outside(inventory: Inventory) -> dict[str, tuple[OutsidePort, ...]]:
@@ -66,24 +78,32 @@ def _outside(inventory: Inventory) -> dict[str, tuple[OutsidePort, ...]]:
     return {vfn: tuple(ends) for vfn, ends in found.items()}
 
 
-def _regroup(groups: _Groups, gone: Collection[Vm], come: Collection[Vm], place: Callable[[Vm], str]) -> _Groups:
-    """Groups after some have gone from theirs and others have come to theirs."""
-    changed: dict[str, dict[str, Vm]] = {}
-    for name in dict.fromkeys(map(place, (*gone, *come))):
-        changed[name] = {vm.name: vm for vm in groups.get(name, ())}
+def _regroup(
+    groups: _Groups, gone: Collection[Vm], come: Collection[Vm], place: Callable[[Vm], str]
+) -> tuple[_Groups, Collection[str]]:
+    """Groups after some have gone from theirs and others have come to theirs; names of the groups that are others."""
+    changed = {name: {vm.name: vm for vm in groups.get(name, ())} for name in map(place, (*gone, *come))}
     for vm in gone:
         del changed[place(vm)][vm.name]
     for vm in come:
         changed[place(vm)][vm.name] = vm
     by_number = {name: tuple(sorted(vms.values(), key=lambda vm: vm.number)) for name, vms in changed.items()}
-    return {**groups, **by_number}
+    return {**groups, **by_number}, changed.keys()
 
 
-def _home(known: frozenset[str] | None, vms: Collection[Vm], outside: bool) -> frozenset[str]:
-    """The segments of a VFN; `known` if they are still these."""
-    home = frozenset((*(vm.segment for vm in vms), *((OUTSIDE,) if outside else ())))
-    return known if known == home else home
+def _homes(before: Whereabouts, residents: _Groups, vfns: Iterable[str]) -> dict[str, frozenset[str]]:
+    """The segments of these VFNs; the known set where they are the same."""
+    homes = {}
+    for vfn in vfns:
+        home = frozenset((*(vm.segment for vm in residents[vfn]), *((OUTSIDE,) if vfn in before.outside else ())))
+        known = before.homes[vfn]
+        homes[vfn] = known if known == home else home
+    return homes
 
 
-def _owned(vms: Collection[Vm]) -> set[tuple[str, str, tuple[object, ...]]]:
+def _owned(vms: Iterable[Vm]) -> set[tuple[str, str, tuple[Address, ...]]]:
     return {(vm.name, vm.mac, vm.addresses) for vm in vms}
+
+
+def _numbered(vms: Iterable[Vm]) -> set[tuple[str, int]]:
+    return {(vm.name, vm.number) for vm in vms}
