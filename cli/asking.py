@@ -19,10 +19,6 @@ RULES = (*RULE, "issuer", "expires", "reasons")
 VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "attached", "isolated", "rules")
 VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced", "enforced_ratio", "rules", "missing")
 VERDICTS = ("time", "vm", "address", "risk", "behaviours", "reasons")
-FLOWS = (
-    *("start", "end", "proto", "src", "src_port", "dst", "dst_port"),
-    *("src_pkts", "dst_pkts", "src_bytes", "dst_bytes", "failed", "risk"),
-)
 
 
 def ask(verb: str, path: str, **fields: Any) -> Any:
@@ -74,15 +70,6 @@ def vms(as_json: bool) -> None:
 def vm(name: str, as_json: bool) -> None:
     """One VM."""
     show(ask("GET", f"/v1/vms/{quote(name, safe='')}"), as_json)
-
-
-@click.command()
-@click.argument("vm_name", metavar="VM")
-@limit
-@as_json
-def flows(vm_name: str, limit: int, as_json: bool) -> None:
-    """The latest flows of a VM."""
-    show(ask("GET", f"/v1/vms/{quote(vm_name, safe='')}/flows", limit=limit), as_json, FLOWS)
 
 
 @click.command()
@@ -163,5 +150,5 @@ def release(rule_id: str, as_json: bool) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    status, vfns, vms, vm, flows, verdicts, rules, rule, isolate, allow, deny, release,
+    status, vfns, vms, vm, verdicts, rules, rule, isolate, allow, deny, release,
 )  # fmt: skip

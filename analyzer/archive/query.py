@@ -72,7 +72,9 @@ class Filter:
         return [conditions[name] for name in values], values | ({} if self.vm is None else {"vm": self.vm})
 
 
-def flows(archive: Path, wanted: Filter, columns: Sequence[str] = COLUMNS, limit: int | None = None) -> pa.Table:
+def flows(
+    archive: Path, wanted: Filter, columns: Sequence[str] = COLUMNS, limit: int | None = None
+) -> pa.RecordBatchReader:
     """Flows, newest first.
 
     Hours are read from the newest back until there are `limit` rows, so that a look at the latest is quick however
@@ -88,24 +90,32 @@ def flows(archive: Path, wanted: Filter, columns: Sequence[str] = COLUMNS, limit
         ArchiveError: there is no archive, or it holds nothing; a column that does not exist; a damaged file.
     """
     selected = ", ".join(_expression(name) for name in _known(columns))
-    found: list[pa.Table] = []
-    missing = limit
-    for hours in _steps(_hours(archive, wanted), all_at_once=limit is None):
-        sql = f'SELECT {selected} FROM ({{source}}) ORDER BY "end" DESC' + _limit(missing)  # noqa: S608
-        found.append(_ask(archive, hours, wanted, sql).read_all())
-        if missing is not None:
-            missing -= len(found[-1])
-            if missing <= 0:
-                break
-    return pa.concat_tables(found)
+    steps = _steps(_hours(archive, wanted), all_at_once=limit is None)
+
+    def ask(hours: list[str], rows: int | None) -> pa.RecordBatchReader:
+        sql = f'SELECT {selected} FROM ({{source}}) ORDER BY "end" DESC' + _limit(rows)  # noqa: S608
+        return _ask(archive, hours, wanted, sql)
+
+    newest = ask(next(steps), limit)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        missing = limit
+        for reader in chain([newest], (ask(hours, missing) for hours in steps)):
+            for batch in reader:
+                missing = None if missing is None else missing - len(batch)
+                yield batch
+            if missing == 0:
+                return
+
+    return pa.RecordBatchReader.from_batches(newest.schema, batches())
 
 
-def common(archive: Path, wanted: Filter, limit: int | None = None) -> Iterator[pa.RecordBatch]:
+def common(archive: Path, wanted: Filter, limit: int | None = None) -> pa.RecordBatchReader:
     """Whole flows (their parts added up) by their end, in the columns of `COMMON_SCHEMA`; `app` is always empty.
 
     What lies before `since`, or after `until`, of a flow is not in its row.
 
-    Args and raises as `flows`; the archive is read as the result is taken.
+    Args and raises as `flows`.
     """
     flags = ", ".join(f"CAST(flags & {bit} > 0 AS UTINYINT) AS {name}" for name, bit in _FLAGS.items())
     sums = ", ".join(f"CAST(sum({name}) AS UBIGINT) AS {name}" for name in _COUNTERS)
@@ -115,7 +125,7 @@ def common(archive: Path, wanted: Filter, limit: int | None = None) -> Iterator[
         FROM (SELECT min(start) AS start, max("end") AS "end", {sums}, bit_or(flags) AS flags, {_FLOW_KEY}
               FROM ({{source}}) GROUP BY {_FLOW_KEY})
         ORDER BY "end", start""" + _limit(limit)  # noqa: S608
-    yield from _ask(archive, _hours(archive, wanted), wanted, sql)
+    return _ask(archive, _hours(archive, wanted), wanted, sql)
 
 
 def _known(columns: Sequence[str]) -> Sequence[str]:
@@ -126,7 +136,9 @@ def _known(columns: Sequence[str]) -> Sequence[str]:
 
 
 def _expression(name: str) -> str:
-    return f'epoch_us("{name}") / 1e6 AS "{name}"' if name in TIMES else f'"{name}"'
+    if name in TIMES:
+        return f'epoch_us("{name}") / 1e6 AS "{name}"'
+    return f'round(CAST("{name}" AS DOUBLE), 1) AS "{name}"' if name in ("risk", "score") else f'"{name}"'
 
 
 def _hours(archive: Path, wanted: Filter) -> list[str]:

@@ -35,14 +35,19 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
+def settings(batch_seconds: float) -> ArchiveSettings:
+    """Whatever the clock says, the flows of these tests are not too old."""
+    return ArchiveSettings(batch_seconds=batch_seconds, keep_days=1e5)
+
+
 def ports(archive: Path) -> list[int]:
     """Source ports of all rows, sorted."""
-    return sorted(query.flows(archive, Filter(), ["src_port"]).column("src_port").to_pylist())
+    return sorted(query.flows(archive, Filter(), ["src_port"]).read_all().column("src_port").to_pylist())
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Iterator[Writer]:
-    made = Writer(tmp_path / "flows", ArchiveSettings(batch_seconds=0.05), ENCODER)
+    made = Writer(tmp_path / "flows", settings(0.05), ENCODER)
     yield made
     made.close()
 
@@ -60,7 +65,7 @@ def test_flows_are_on_the_disk_soon(archive: Writer, tmp_path: Path) -> None:
 
 def test_the_end_writes_what_is_open(tmp_path: Path) -> None:
     """A batch that is not due is closed when the archive is."""
-    made = Writer(tmp_path, ArchiveSettings(batch_seconds=1000), ENCODER)
+    made = Writer(tmp_path, settings(1000), ENCODER)
     made.put(judged([flow(src_port=7), flow("web2", src_port=8)]))
     made.close()
     assert ports(tmp_path) == [7, 8]
@@ -69,7 +74,7 @@ def test_the_end_writes_what_is_open(tmp_path: Path) -> None:
 def test_a_large_batch_is_closed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However far off the next due time is."""
     monkeypatch.setattr(writer, "BATCH_ROWS", 50)
-    made = Writer(tmp_path, ArchiveSettings(batch_seconds=1000), ENCODER)
+    made = Writer(tmp_path, settings(1000), ENCODER)
     made.put(judged([flow(src_port=port) for port in range(60)]))
     until(lambda: made.status()["written"] == 60, "written")
     made.close()
@@ -78,7 +83,7 @@ def test_a_large_batch_is_closed_at_once(tmp_path: Path, monkeypatch: pytest.Mon
 def test_too_much_is_dropped_and_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever hands rows over is never kept waiting; what fits is written."""
     monkeypatch.setattr(writer, "MOST_HELD", 100)
-    made = Writer(tmp_path, ArchiveSettings(batch_seconds=1000), ENCODER)
+    made = Writer(tmp_path, settings(1000), ENCODER)
     began = time.monotonic()
     for first in range(0, 300, 30):
         made.put(judged([flow(src_port=first + i) for i in range(30)]))
@@ -140,7 +145,7 @@ def test_a_folder_that_cannot_be_written_stops_nobody(
     monkeypatch.setattr(logging.getLogger("dynseg"), "propagate", True)
     blocked = tmp_path / "flows"
     blocked.write_text("a file where the folder should be")
-    made = Writer(blocked, ArchiveSettings(batch_seconds=0.02), ENCODER)
+    made = Writer(blocked, settings(0.02), ENCODER)
     made.put(judged([flow(src_port=1)]))
     until(lambda: made.status()["failures"] >= 3, "several attempts")
     assert "cannot write flows" in made.status()["problem"]
@@ -156,7 +161,7 @@ def test_a_folder_that_cannot_be_written_stops_nobody(
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_fault_in_the_thread_is_told_and_stops_nobody(tmp_path: Path) -> None:
     """A mistake of the program ends the archive, not the analyzer: status says so and rows are counted as dropped."""
-    made = Writer(tmp_path, ArchiveSettings(batch_seconds=0.01), ENCODER)
+    made = Writer(tmp_path, settings(0.01), ENCODER)
     made.put("no rows")  # type: ignore[arg-type]
     until(lambda: made.status()["problem"], "it is told")
     made.put(judged([flow()]))
@@ -198,6 +203,7 @@ def script(root: Path, folder: Path, rest: str, **values: object) -> list[str]:
     return [sys.executable, "-c", text]
 
 
+@pytest.mark.slow
 def test_killed_while_writing_it_loses_the_open_batch_at_most(root_dir: Path, tmp_path: Path) -> None:
     """Killed -9 again and again at any moment, merging included: all that was closed reads back, in order, once."""
     rng = random.Random(5)
@@ -212,7 +218,7 @@ def test_killed_while_writing_it_loses_the_open_batch_at_most(root_dir: Path, tm
         assert process.returncode == -signal.SIGKILL
         told = [line.split() for line in [*lines, *rest] if len(line.split()) == 2]
         handed, written = int(told[-1][0]), int(told[-1][1])
-        numbers = sorted(query.flows(tmp_path, Filter(), ["src_pkts"]).column("src_pkts").to_pylist())
+        numbers = sorted(query.flows(tmp_path, Filter(), ["src_pkts"]).read_all().column("src_pkts").to_pylist())
         mine = [number for number in numbers if number >= first]
         assert len(set(numbers)) == len(numbers)
         assert len(mine) >= written
@@ -221,11 +227,11 @@ def test_killed_while_writing_it_loses_the_open_batch_at_most(root_dir: Path, tm
             there = [number for number in mine if number % 2 == vm]
             assert there == list(range(first + vm, first + vm + 2 * len(there), 2))
         first = handed + 100_000
-    survivor = Writer(tmp_path, ArchiveSettings(batch_seconds=0.01, keep_days=1e5), ENCODER)
+    survivor = Writer(tmp_path, settings(0.01), ENCODER)
     until(lambda: sum(len(files.closed(p.folder(tmp_path))) for p in files.partitions(tmp_path)) == 2, "all is merged")
     until(lambda: not list(tmp_path.rglob(f".*{files.TEMPORARY}")), "halves are gone")
     survivor.close()
-    assert sorted(query.flows(tmp_path, Filter(), ["src_pkts"]).column("src_pkts").to_pylist()) == numbers
+    assert sorted(query.flows(tmp_path, Filter(), ["src_pkts"]).read_all().column("src_pkts").to_pylist()) == numbers
 
 
 FULL = """
