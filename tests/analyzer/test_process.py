@@ -16,6 +16,7 @@ import pytest
 import yaml
 from support.telemetry import START, Exporters, Talk, inventory, ports, refused, workload
 
+from analyzer.archive import query
 from runtime.channel import Connection, Message, Peer, Server, connect
 
 DEADLINE = 20.0
@@ -261,6 +262,20 @@ def test_ends_cleanly_when_told(node: Node, sign: signal.Signals) -> None:
     node.process.send_signal(sign)
     assert node.process.wait(DEADLINE) == 0
     assert not (node.folder / "run" / "analyzer.sock").exists()
+
+
+def test_what_it_saw_is_archived_when_it_ends(node: Node) -> None:
+    """Status tells of the archive; an orderly end closes the open batch, flows that still go on included."""
+    talks = [_dated(Talk(START - 2, "web1", "db1", 5432, 40_000 + i, 6, 0.1)) for i in range(20)]
+    node.send(talks, Exporters(NET))
+    until(lambda: node.status()["flows"] == 20, "the flows are known")
+    archive = node.status()["archive"]
+    assert (archive["dropped"], archive["failures"], archive["problem"]) == (0, 0, "")
+    node.process.terminate()
+    assert node.process.wait(DEADLINE) == 0
+    rows = query.flows(node.folder / "state" / "flows", query.Filter(vm="db1", segment="web")).read_all().to_pylist()
+    assert sorted(row["src_port"] for row in rows) == list(range(40_000, 40_020))
+    assert {(row["src_pkts"], row["dst_pkts"], row["decision"]) for row in rows} == {(6, 5, "allowed")}
 
 
 def test_ends_when_nobody_wants_it(node: Node) -> None:
