@@ -62,8 +62,8 @@ class Acl:
 
     A rule of the tiers `POLICY` and `LEARNED` decides about IP only, and about connections: a packet that answers a
     connection which is allowed passes whatever these tiers say about its own direction. A drop of a higher tier
-    (containment) holds for every frame it matches, answers and address resolution included. In observe a drop comes
-    after those of its rank that are enforced.
+    (containment) holds for every frame it matches, answers and address resolution included; an allow there also for
+    what looks like its answers. In observe a drop comes after those of its rank that are enforced.
     """
 
     rule_id: str

@@ -4,9 +4,10 @@ Rules are first judged by what a packet itself is (`judge`), then by whose conne
 
 - The first match decides, by tier, then rank, then drop before allow. What no rule decides: deny if the source's
   segment says `outward: deny` or the destination's `default: deny`, else allow.
-- Drops of the tiers `INTEL` and above contain: they hold for every frame. Below them the resolution of addresses
-  always passes, and rules of `POLICY` and `LEARNED` decide about IP only.
-- What these tiers or a default deny passes all the same if it answers a connection whose own direction is allowed now.
+- Drops of the tiers `INTEL` and above contain: they hold for every frame. Allows there mean their answers, too, by what
+  they look like. Below, the resolution of addresses always passes, and `POLICY` and `LEARNED` decide about IP only.
+- What these tiers or a default deny passes all the same if it answers a connection whose own direction is allowed now;
+  by a rule, where nothing tells answers from other packets.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def judge(
         observed: are rules in observe enforced?
     """
     acls = [acl for acl in (*policy.acls, *rules) if observed or acl.mode is Mode.ENFORCE]
-    matching = [acl for acl in acls if _matches(inventory, policy.lists, acl, packet)]
+    lists = policy.lists
+    matching = [
+        acl for acl in acls if _matches(inventory, lists, acl, packet) or _expects(inventory, lists, acl, packet)
+    ]
     if is_resolution(packet) or packet.protocol is None:
         matching = [acl for acl in matching if acl.tier >= Tier.INTEL]
     if matching:
@@ -136,7 +140,7 @@ def decide(
         return Decision(Verdict.ALLOW, own, by_answer=True)
     if answers(inventory, packet, tracked):
         connection = judge(inventory, policy, rules, reverse(packet), observed=observed)
-        if connection.verdict is Verdict.ALLOW:
+        if connection.verdict is Verdict.ALLOW and (connection.acls or not shapeless(inventory, packet)):
             return Decision(Verdict.ALLOW, connection, by_answer=True)
     return Decision(Verdict.DROP, own)
 
@@ -168,11 +172,7 @@ def answers(inventory: Inventory, packet: Packet, tracked: Tracked) -> bool:
     """Does an IP packet answer a connection?"""
     if not by_shape(inventory, packet):
         return tracked is Tracked.REPLY
-    if packet.protocol == TCP:
-        return bool(packet.tcp_flags & (_ACK | _RST))
-    if packet.protocol == ICMP[_version(packet)]:
-        return packet.icmp_type in _ICMP_ANSWERS[_version(packet)]
-    return True
+    return _has_shape(packet) if packet.protocol in (TCP, ICMP[_version(packet)]) else True
 
 
 def by_shape(inventory: Inventory, packet: Packet) -> bool:
@@ -185,6 +185,14 @@ def by_shape(inventory: Inventory, packet: Packet) -> bool:
         return True
     segment = _segment(inventory, packet.source) or _segment(inventory, packet.destination)
     return segment is not None and segment.stateless
+
+
+def shapeless(inventory: Inventory, packet: Packet) -> bool:
+    """Is there nothing to tell by whether an IP packet is an answer?
+
+    Then a rule has to allow the connection: defaults would let anybody in whom a VM might have asked something.
+    """
+    return by_shape(inventory, packet) and packet.protocol not in (TCP, ICMP[_version(packet)])
 
 
 def is_resolution(packet: Packet) -> bool:
@@ -230,6 +238,26 @@ def _matches(inventory: Inventory, lists: Mapping[str, AddressList], acl: Acl, p
         and _is(lists, acl.destination, _destination(inventory, packet))
         and _serves(acl, packet)
     )
+
+
+def _expects(inventory: Inventory, lists: Mapping[str, AddressList], acl: Acl, packet: Packet) -> bool:
+    """Does it look like an answer to what an allow of the higher tiers means?
+
+    Drops of these tiers hold for answers, so that there is no other way for those of what stands above them.
+    """
+    if acl.verdict is not Verdict.ALLOW or acl.tier < Tier.INTEL:
+        return False
+    services = tuple(Service(service.protocol, service.source_ports, service.ports) for service in acl.services)
+    mirrored = replace(acl, source=acl.destination, destination=acl.source, services=services)
+    told = is_resolution(packet) or packet.protocol in (UDP, SCTP) or _has_shape(packet)
+    return told and _matches(inventory, lists, mirrored, packet)
+
+
+def _has_shape(packet: Packet) -> bool:
+    """Is it what answers of TCP and ICMP look like?"""
+    if packet.protocol == TCP:
+        return bool(packet.tcp_flags & (_ACK | _RST))
+    return packet.icmp_type is not None and packet.icmp_type in _ICMP_ANSWERS[_version(packet)]
 
 
 def _is(lists: Mapping[str, AddressList], peer: Peer, end: _End) -> bool:

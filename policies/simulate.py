@@ -149,7 +149,7 @@ def _connection(fields: Packet, zone: int) -> Connection:
     family = "ipv4" if "ipv4_src" in fields else "ipv6"
     protocol = fields["ip_proto"]
     name = _PORTS.get(protocol)
-    ports = (0, 0) if name is None else (fields[f"{name}_src"], fields[f"{name}_dst"])
+    ports = (0, 0) if name is None else (fields.get(f"{name}_src", 0), fields.get(f"{name}_dst", 0))
     return Connection(zone, protocol, fields[f"{family}_src"], fields[f"{family}_dst"], *ports)
 
 

@@ -9,6 +9,7 @@ from policies.acl import Policy
 from policies.desired import Desired
 from policies.entries import Field, TableEntry
 from policies.pipeline.guard import cut
+from policies.pipeline.heap import Heap
 from policies.pipeline.judgement import acl_entries, contains
 from policies.pipeline.network import Network
 from policies.pipeline.registers import Registers
@@ -32,6 +33,7 @@ class Compiler:
 
     def __init__(self, cookies: Cookies) -> None:
         self._cookies = cookies
+        self._heap = Heap()
         self._network: Network | None = None
         self._session: Session | None = None
 
@@ -41,14 +43,15 @@ class Compiler:
         Raises:
             PolicyError: address lists that need too many entries.
         """
-        return self._follow(network).compile(vfn)
+        with self._heap.undisturbed():
+            return self._follow(network).compile(vfn)
 
     def _follow(self, network: Network) -> Session:
         session = self._session
         if session is not None and network is self._network:
             return session
         if session is None or not session.fits(network.inventory):
-            session = Session(self._cookies, network.inventory)
+            session = Session(self._cookies, self._heap, network.inventory)
         # What fails on the way leaves a memory that is neither the one nor the other: then the next time starts anew.
         self._session = None
         session.follow(network)

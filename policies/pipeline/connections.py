@@ -6,7 +6,9 @@ as an answer when its connection is known and allowed now (table REVERSE): what 
 
 A connection's zone is the number of the VM here that opened it, else of the VM to which it was opened, else of the VM
 that opened it from afar: so each VM's connections can be limited without touching another's. Open vSwitch tracks TCP,
-UDP and ICMP; what else may be an answer is told by its shape, and so it is for segments that are `stateless`.
+UDP and ICMP; what else may be an answer is told by its shape, and so it is for segments that are `stateless`. What has
+no shape to be told by (UDP of these segments, other protocols) passes as an answer where a rule allows the connection,
+not where only defaults do: else a default-deny segment would be open to it.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from itertools import product
 
-from policies.entries import TableEntry, Track
-from policies.pipeline.judgement import REAL, Chain
+from policies.entries import SetField, Step, TableEntry, Track
+from policies.pipeline.judgement import ICMP_ANSWERS, REAL, Chain
 from policies.pipeline.masks import exact_ports
 from policies.pipeline.tables import (
     ACK,
@@ -30,6 +32,7 @@ from policies.pipeline.tables import (
     OUTSIDE_PORT,
     RST,
     SCTP,
+    SHAPELESS,
     SOURCE_SEGMENT,
     SOURCE_VM,
     SYN,
@@ -46,8 +49,6 @@ from topology.model import Vm
 
 _ESTABLISHED, _RELATED, _REPLY, _TRACKED = 0x02, 0x04, 0x08, 0x20
 """Bits of `ct_state` (ovs-fields(7))."""
-_ICMP_ANSWERS = {4: (0, 3, 11, 12, 14), 6: (1, 2, 3, 4, 129)}
-"""Echo and timestamp replies and errors (RFC 792, RFC 4443), by IP version."""
 _ETHERTYPES = {4: IPV4, 6: IPV6}
 _TRACKABLE: tuple[Matches, ...] = tuple(
     {"eth_type": _ETHERTYPES[version], "ip_proto": proto} for version in (4, 6) for proto in (TCP, UDP, ICMP[version])
@@ -79,8 +80,8 @@ def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) 
         look = (Track(zone, goto=chain.answers),)
         yield TableEntry(chain.lookup, level, match({**fields, **ends}), look)
     for kind in (IPV4, IPV6):
-        yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse)
-    yield _with_ports(chain, 401, {"eth_type": IPV6, "ip_proto": SCTP})
+        yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse, {SHAPELESS: 1})
+    yield _with_ports(chain, 401, {"eth_type": IPV6, "ip_proto": SCTP}, shapeless=True)
     yield from _answers(chain)
 
 
@@ -104,20 +105,21 @@ def _by_shape(chain: Chain, level: int, ends: Matches) -> Iterator[TableEntry]:
             answer: Matches = {**tcp, "tcp_flags": (flag, flag)}
             onward = go(chain.lookup, level + 2, answer, chain.reverse)
             yield onward if version == 4 else _with_ports(chain, level + 2, answer)
-        for number in _ICMP_ANSWERS[version]:
+        for number in ICMP_ANSWERS[version]:
             yield go(chain.lookup, level + 2, {**icmp, f"icmpv{version}_type": number}, chain.reverse)
         yield go(chain.lookup, level + 1, tcp, chain.denied)
         yield go(chain.lookup, level + 1, icmp, chain.denied)
-        yield go(chain.lookup, level, {**ends, "eth_type": kind}, chain.reverse)
+        yield go(chain.lookup, level, {**ends, "eth_type": kind}, chain.reverse, {SHAPELESS: 1})
     for proto in (UDP, SCTP):
-        yield _with_ports(chain, level + 1, {**ends, "eth_type": IPV6, "ip_proto": proto})
+        yield _with_ports(chain, level + 1, {**ends, "eth_type": IPV6, "ip_proto": proto}, shapeless=True)
 
 
-def _with_ports(chain: Chain, level: int, fields: Matches) -> TableEntry:
+def _with_ports(chain: Chain, level: int, fields: Matches, *, shapeless: bool = False) -> TableEntry:
     """To REVERSE, where the other port will be looked at than in ENFORCEMENT."""
     proto = fields["ip_proto"]
     assert isinstance(proto, int)
-    return TableEntry(chain.lookup, level, match(fields), exact_ports(proto), chain.reverse)
+    told: tuple[Step, ...] = (SetField(SHAPELESS, 1),) if shapeless else ()
+    return TableEntry(chain.lookup, level, match(fields), (*told, *exact_ports(proto)), chain.reverse)
 
 
 def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:

@@ -7,7 +7,7 @@ segments is one entry a table, however many VMs they have. Where two rules share
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import product
 from typing import Protocol as Interface
@@ -16,6 +16,7 @@ from policies.acl import Acl, Mode, Peer, Service
 from policies.entries import TableEntry
 from policies.pipeline.ranges import cover
 from policies.pipeline.tables import (
+    ACK,
     ARP,
     BROADCAST,
     DESTINATION,
@@ -30,8 +31,10 @@ from policies.pipeline.tables import (
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
     ROUTER_ADVERTISEMENT,
+    RST,
     SCTP,
     SHADOW_MARK,
+    SHAPELESS,
     SOURCE_LISTS,
     SOURCE_SEGMENT,
     SOURCE_VM,
@@ -49,9 +52,12 @@ from topology.model import Segment
 
 TRANSIT = 65_000
 RESOLUTION = Tier.INTEL - 1
-_INWARD, _OUTWARD = 3, 2
+_INWARD, _OUTWARD, _SHAPELESS = 3, 2, 1
 _NEEDED = 100
 _DEFAULT_BIT = 1 << 31
+
+ICMP_ANSWERS = {4: (0, 3, 11, 12, 14), 6: (1, 2, 3, 4, 129)}
+"""Echo and timestamp replies and errors (RFC 792, RFC 4443), by IP version."""
 
 _KINDS = (ROUTER_ADVERTISEMENT, NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
 _RESOLVING: tuple[Matches, ...] = (
@@ -124,7 +130,7 @@ def acl_entries(acl: Acl, numbers: Numbers) -> tuple[TableEntry, ...]:
     own = (acl.rule_id,)
     marked = {MARK: mark(acl.rule_id)}
     entries: list[TableEntry] = []
-    for fields in _matches(acl, numbers):
+    for fields in (*_matches(acl, numbers), *_looking_like_answers(acl, numbers)):
         if contains(acl):
             entries.append(drop(REAL.judge, priority(acl), fields, own))
         else:
@@ -144,7 +150,7 @@ def shadow_entries(acl: Acl, numbers: Numbers) -> tuple[TableEntry, ...]:
     own, marked = (acl.rule_id,), {SHADOW_MARK: mark(acl.rule_id)}
     counts = acl.mode is Mode.OBSERVE and acl.verdict is Verdict.DROP
     entries: list[TableEntry] = []
-    for fields in _matches(acl, numbers):
+    for fields in (*_matches(acl, numbers), *_looking_like_answers(acl, numbers)):
         if counts:
             then = SHADOW.denied if contains(acl) else SHADOW.lookup
             entries.append(go(SHADOW.judge, priority(acl), fields, then, marked, rules=own))
@@ -194,6 +200,7 @@ def fixed_entries() -> Iterator[TableEntry]:
     for fields in _RESOLVING:
         yield go(REAL.judge, RESOLUTION, fields, Table.FORWARD)
     yield go(REAL.judge, 0, {}, Table.COMMIT)
+    yield go(REAL.reverse, _SHAPELESS, {SHAPELESS: 1}, REAL.denied)
     yield go(REAL.reverse, 0, {}, Table.FORWARD)
     yield drop(REAL.denied, 0, {})
     yield go(Table.COMMIT, 0, {}, Table.FORWARD)
@@ -204,6 +211,7 @@ def shadow_fixed_entries() -> Iterator[TableEntry]:
     yield drop(SHADOW.judge, TRANSIT, {FROM_HERE: 0})
     for fields in _RESOLVING:
         yield drop(SHADOW.judge, RESOLUTION, fields)
+    yield go(SHADOW.reverse, _SHAPELESS, {SHAPELESS: 1}, SHADOW.denied)
     for table in (SHADOW.judge, SHADOW.reverse, SHADOW.denied):
         yield drop(table, 0, {})
 
@@ -226,6 +234,28 @@ def _matches(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
             yield from ({**ends, **fields} for fields in _traffic(acl, version))
     if above and (everything or acl.verdict is Verdict.ALLOW):
         yield from _resolution(acl, numbers, everything)
+
+
+def _looking_like_answers(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
+    """What an allow lets through beside what it says: containment below it drops ahead of any connection tracking."""
+    if acl.verdict is not Verdict.ALLOW or acl.tier < Tier.INTEL:
+        return
+    mirrored = replace(acl, source=acl.destination, destination=acl.source)
+    for version in (4, 6):
+        for ends in _ip_ends(mirrored.source, mirrored.destination, version, numbers):
+            for fields in _traffic(acl, version, swapped=True):
+                yield from ({**ends, **fields, **shape} for shape in _shapes(fields, version))
+    yield from _resolution(mirrored, numbers, everything=False)
+
+
+def _shapes(fields: Matches, version: int) -> Iterator[Matches]:
+    """What answers look like, as far as a protocol tells."""
+    protocol = fields.get("ip_proto")
+    icmp = ICMP[version]
+    shapes: list[Matches] = [{"ip_proto": TCP, "tcp_flags": (flag, flag)} for flag in (ACK, RST)]
+    shapes += [{"ip_proto": icmp, f"icmpv{version}_type": kind} for kind in ICMP_ANSWERS[version]]
+    shapes += [{"ip_proto": UDP}, {"ip_proto": SCTP}]
+    return (shape for shape in shapes if protocol in (None, shape["ip_proto"]))
 
 
 def _answers(acl: Acl, numbers: Numbers) -> Iterator[Matches]:

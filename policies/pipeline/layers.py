@@ -32,14 +32,14 @@ def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: N
     yield honest()
     yield from tap(needs.judged_from)
     yield from strangers(place, [(end, vfns[end.vfn]) for end in ends])
-    yield from observe_entries(observing=needs.observed_from is not None, source_ports=needs.source_ports)
+    yield from observe_entries(observing=needs.observing, source_ports=needs.source_ports)
     yield from fixed_entries()
     # Rules have judged (and counted) it; no rule or default lets it through, or its destination would be known here.
     yield drop(Table.ENFORCEMENT, _LAST, {DESTINATION_SEGMENT: NOWHERE})
     yield from lookup_entries(REAL, needs.stateless, tracking=needs.tracking)
     if needs.keeping:
         yield from keep_entries(needs.stateless)
-    if needs.observed_from is not None:
+    if needs.observing:
         yield from shadow_fixed_entries()
         yield from lookup_entries(SHADOW, needs.stateless, tracking=needs.observing_answers)
     yield from onward(place, vfns, ends)

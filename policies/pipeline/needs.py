@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from policies.acl import Acl, Mode
-from policies.pipeline.judgement import contains, priority
+from policies.pipeline.judgement import contains
 from policies.pipeline.tables import Table
 from policies.rules import Verdict
 from topology.model import Segment
@@ -18,8 +18,8 @@ class Needs:
 
     tracking: bool
     """May a rule or default deny what is an answer?"""
-    observed_from: int | None
-    """The lowest priority of a rule in observe; None: there is none."""
+    observing: bool
+    """Is a rule in observe?"""
     observing_answers: bool
     """May a rule in observe mean what is an answer?"""
     stateless: tuple[int, ...]
@@ -43,20 +43,18 @@ class Needs:
 def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
     """What these rules and the defaults of these segments need."""
     tracking = any("deny" in (segment.default, segment.outward) for segment in segments)
-    observed_from: int | None = None
-    observing_answers = False
+    observing = observing_answers = False
     source_ports = False
     lists: set[str] = set()
     for acl in acls:
         if acl.verdict is Verdict.DROP and not contains(acl):
             tracking = tracking or acl.mode is Mode.ENFORCE
             observing_answers = observing_answers or acl.mode is Mode.OBSERVE
-        if acl.mode is Mode.OBSERVE and (observed_from is None or priority(acl) < observed_from):
-            observed_from = priority(acl)
+        observing = observing or acl.mode is Mode.OBSERVE
         for service in acl.services:
             source_ports = source_ports or bool(service.source_ports)
         for end in (acl.source, acl.destination):
             if end.list is not None:
                 lists.add(end.list)
     stateless = tuple(segment.number for segment in segments if segment.stateless)
-    return Needs(tracking, observed_from, observing_answers, stateless, source_ports, tuple(sorted(lists)))
+    return Needs(tracking, observing, observing_answers, stateless, source_ports, tuple(sorted(lists)))

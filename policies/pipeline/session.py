@@ -14,6 +14,7 @@ from policies.desired import Desired, Group, Layer
 from policies.entries import TableEntry
 from policies.pipeline import judgement, layers
 from policies.pipeline.border import claims_of
+from policies.pipeline.heap import Heap
 from policies.pipeline.lists import list_entries
 from policies.pipeline.memory import Memory
 from policies.pipeline.needs import Needs, needs_of
@@ -48,8 +49,9 @@ class _Made(dict[str, Layer]):
 class Session:
     """What is known of a network, from one state to the next."""
 
-    def __init__(self, cookies: Cookies, inventory: Inventory) -> None:
+    def __init__(self, cookies: Cookies, heap: Heap, inventory: Inventory) -> None:
         self._cookies = cookies
+        self._heap = heap
         self._layout = inventory
         self._ways = Ways(inventory)
         self._where: Whereabouts | None = None
@@ -145,14 +147,15 @@ class Session:
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
         met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
-        judged = recall((vfn, "judged"), (met, home), lambda: tuple(n for n in segments if n in met or n in home))
+        known = recall((vfn, "known"), (met, self._ways, where.residence), lambda: self._known(vfn, met))
+        judged = recall((vfn, "judged"), (known, home), lambda: tuple(n for n in segments if n in known or n in home))
         acls = recall(
             (vfn, "acls"),
             (rules.standing_state, home, own, assigned),
             lambda: tuple({**rules.standing.at(home, (vm.name for vm in own)), **dict.fromkeys(assigned.acls)}),
         )
         needs = recall((vfn, "needs"), (acls, judged), lambda: needs_of(acls, [segments[name] for name in judged]))
-        return self._known(vfn, met), (
+        return known, (
             recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs)),
             recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs)),
             recall((vfn, "rules"), (acls, judged, self._book.state), lambda: self._judging(acls, judged, needs)),
@@ -175,6 +178,7 @@ class Session:
 
     def _layer(self, entries: Iterable[TableEntry]) -> Layer:
         listed = tuple(entries)
+        self._heap.made += len(listed)
         return Layer(dict(zip(self._cookies(listed), listed, strict=True)))
 
     def _base(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
@@ -198,10 +202,8 @@ class Session:
         """Entries of rules and defaults, and of their shadows; what several of them ask for is there once."""
         defaults = [self._layout.segments[name] for name in judged]
         askers: Iterable[Hashable] = chain(defaults, (acl for acl in acls if acl.mode is Mode.ENFORCE))
-        lowest = needs.observed_from
-        if lowest is not None:
-            observing = (acl for acl in acls if judgement.priority(acl) >= lowest)
-            askers = chain(askers, (("shadow", asker) for asker in chain(defaults, observing)))
+        if needs.observing:
+            askers = chain(askers, (("shadow", asker) for asker in chain(defaults, acls)))
         return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
 
     def _lists(self, names: tuple[str, ...]) -> Group:

@@ -64,6 +64,8 @@ MARK = "reg7"
 DESTINATION_LISTS = "reg8"
 SHADOW_MARK = "reg10"
 """`MARK` of the shadow tables."""
+SHAPELESS = "reg11"
+"""1: nothing tells whether the packet is an answer."""
 NEXT_VFN = "reg9"
 """Number + 1 of the VFN where the destination is, if it is another."""
 
