@@ -14,6 +14,7 @@ from typing import Any
 from policies.acl import Mode, Policy
 from policies.document import parse, parse_what_holds, reading_in
 from policies.pipeline import lists
+from policies.pipeline.heap import Heap
 from policies.store import Entry, Store
 from policies.versions import KeepingLists, PolicyVersion
 from topology.model import Inventory
@@ -40,9 +41,11 @@ def draft(text: str, inventory: Inventory, folder: Path) -> Draft:
     Raises:
         PolicyError: it is refused; names file, line, key and remedy.
     """
-    read_list = KeepingLists(reading_in(folder))
-    policy = parse(text, inventory, read_list, file=FILE)
-    lists.check(policy.lists.values())
+    read_list, heap = KeepingLists(reading_in(folder)), Heap()
+    with heap.undisturbed():
+        policy = parse(text, inventory, read_list, file=FILE)
+        lists.check(policy.lists.values())
+        heap.made = _size(policy)
     return Draft(policy, text, read_list.packed)
 
 
@@ -76,7 +79,10 @@ class PolicyBook:
         if version is None:
             self._held = _Held(_EMPTY, Policy())
             return
-        policy, gone = parse_what_holds(version.text, self._inventory, version.read_list, file=FILE)
+        heap = Heap()
+        with heap.undisturbed():
+            policy, gone = parse_what_holds(version.text, self._inventory, version.read_list, file=FILE)
+            heap.made = _size(policy)
         self._held = _Held(version, replace(policy, version=version.number))
         self.left_out = tuple(str(error) for error in gone)
         if gone:
@@ -130,6 +136,11 @@ class PolicyBook:
         self, now: float, actor: str, kind: str, body: Mapping[str, Any], version: PolicyVersion | None = None
     ) -> None:
         self._store.write([Entry(now, actor, kind, body)], policy=version)
+
+
+def _size(policy: Policy) -> int:
+    """How many objects it is made of, roughly."""
+    return len(policy.acls) + sum(len(one.nets) for one in policy.lists.values())
 
 
 def counts(policy: Policy) -> dict[str, int]:
