@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from select import select
+from typing import Any
 
 import numpy as np
 import pytest
 from support.switch import Site
 
 from policies.aside import Worker
+from policies.engine import Outgoing
 from policies.pipeline.tables import Table
 from policies.policybook import draft
 from policies.reference import TCP, Packet, judge
@@ -286,3 +289,19 @@ def test_hits_are_listed_for_every_rule_and_default(site: Site) -> None:
     assert found["db"] | {"vfns": {}} == {**found["db"], "kind": "default", "action": "deny", "vfns": {}}
     assert site.rule(isolation["id"])["hits"]["packets"]["denied"] == 5 * entries[isolation["id"]] > 0
     assert found["sql"]["vfns"]["v2"]["bytes"]["allowed"] == 420 * entries["sql"]
+
+
+def test_an_answer_is_not_given_to_another_control(site: Site) -> None:
+    """The policy that was being read is in force all the same; its request's number is somebody else's by now."""
+    waiting: list[Callable[[], list[Outgoing]]] = []
+
+    def put_off(work: Callable[[], Any], then: Callable[[Any], list[Outgoing]]) -> list[Outgoing]:
+        waiting.append(lambda: then(work()))
+        return []
+
+    site.engine.reading = put_off
+    data = {"request": 7, "method": "lay_down", "params": {"text": ALLOW}, "actor": "anna", "role": "operator"}
+    assert site.service.call(Message("call", data)) == []
+    site.service.control_gone()
+    assert [out for work in waiting for out in work()] == []
+    assert site.engine.policies.version.number == 1
