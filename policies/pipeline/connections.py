@@ -13,7 +13,7 @@ not where only defaults do: else a default-deny segment would be open to it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import product
 
 from policies.entries import SetField, Step, TableEntry, Track
@@ -55,21 +55,16 @@ _TRACKABLE: tuple[Matches, ...] = tuple(
 )
 
 
-def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) -> Iterator[TableEntry]:
+def lookup_entries(chain: Chain, *, tracking: bool) -> Iterator[TableEntry]:
     """LOOKUP and ANSWERS (or their shadows): might a packet that is denied be an answer?
 
     Args:
-        stateless: numbers of the segments that the VFN knows and that keep no connections.
         tracking: does anything deny packets here that could be answers?
     """
     yield go(chain.lookup, 0, {}, chain.denied)
     if not tracking:
         return
     yield go(chain.lookup, 1000, {DESTINATION_SEGMENT: BROADCAST}, chain.denied)
-    for number in stateless:
-        yield from _by_shape(chain, 900, {SOURCE_SEGMENT: number})
-        # A connection to the outside is its source's, hence its answers' destination's.
-        yield from _by_shape(chain, 800, {SOURCE_SEGMENT: 0, DESTINATION_SEGMENT: number})
     to_vm: Matches = {DESTINATION: (0, OUTSIDE_PORT)}
     places: tuple[tuple[int, Matches, str], ...] = (
         (600, {**to_vm, TO_HERE: 1}, DESTINATION),
@@ -83,6 +78,13 @@ def lookup_entries(chain: Chain, stateless: Collection[int], *, tracking: bool) 
         yield go(chain.lookup, 400, {"eth_type": kind}, chain.reverse, {SHAPELESS: 1})
     yield _with_ports(chain, 401, {"eth_type": IPV6, "ip_proto": SCTP}, shapeless=True)
     yield from _answers(chain)
+
+
+def stateless_lookup_entries(chain: Chain, segment: int) -> Iterator[TableEntry]:
+    """LOOKUP, for each segment here that keeps no connections."""
+    yield from _by_shape(chain, 900, {SOURCE_SEGMENT: segment})
+    # A connection to the outside is its source's, hence its answers' destination's.
+    yield from _by_shape(chain, 800, {SOURCE_SEGMENT: 0, DESTINATION_SEGMENT: segment})
 
 
 def _answers(chain: Chain) -> Iterator[TableEntry]:
@@ -122,13 +124,10 @@ def _with_ports(chain: Chain, level: int, fields: Matches, *, shapeless: bool = 
     return TableEntry(chain.lookup, level, match(fields), (*told, *exact_ports(proto)), chain.reverse)
 
 
-def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:
+def keep_entries() -> Iterator[TableEntry]:
     """KEEP: commit the connection, in the zone of the VM whose it is, under the mark of the rule that allows it."""
     yield go(Table.KEEP, 0, {}, Table.FORWARD)
     yield go(Table.KEEP, 1000, {DESTINATION_SEGMENT: BROADCAST}, Table.FORWARD)
-    for number in stateless:
-        yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: number}, Table.FORWARD)
-        yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: number}, Table.FORWARD)
     places: tuple[tuple[int, Matches, str], ...] = (
         (600, {DESTINATION: (OUTSIDE_PORT, OUTSIDE_PORT)}, SOURCE_VM),
         (500, {FROM_HERE: 1, SOURCE_VM: 0}, DESTINATION),
@@ -137,6 +136,12 @@ def keep_entries(stateless: Collection[int]) -> Iterator[TableEntry]:
     )
     for fields, (level, ends, zone) in product(_TRACKABLE, places):
         yield _kept(level, {**fields, **ends}, zone)
+
+
+def stateless_keep_entries(segment: int) -> Iterator[TableEntry]:
+    """KEEP, for each segment here that keeps no connections."""
+    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: segment}, Table.FORWARD)
+    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: segment}, Table.FORWARD)
 
 
 def opening_entries(vm: Vm) -> Iterator[TableEntry]:

@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterator
 from policies.entries import TableEntry
 from policies.pipeline.border import honest
 from policies.pipeline.classes import destination_afar, destination_here, source_afar, source_here, strangers
-from policies.pipeline.connections import keep_entries, lookup_entries, opening_entries
+from policies.pipeline.connections import (
+    keep_entries,
+    lookup_entries,
+    opening_entries,
+    stateless_keep_entries,
+    stateless_lookup_entries,
+)
 from policies.pipeline.forward import onward, to_all, to_vm
 from policies.pipeline.guard import checks, cut, from_vm
 from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixed_entries
@@ -36,12 +42,12 @@ def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: N
     yield from fixed_entries()
     # Rules have judged (and counted) it; no rule or default lets it through, or its destination would be known here.
     yield drop(Table.ENFORCEMENT, _LAST, {DESTINATION_SEGMENT: NOWHERE})
-    yield from lookup_entries(REAL, needs.stateless, tracking=needs.tracking)
+    yield from lookup_entries(REAL, tracking=needs.tracking)
     if needs.keeping:
-        yield from keep_entries(needs.stateless)
+        yield from keep_entries()
     if needs.observing:
         yield from shadow_fixed_entries()
-        yield from lookup_entries(SHADOW, needs.stateless, tracking=needs.observing_answers)
+        yield from lookup_entries(SHADOW, tracking=needs.observing_answers)
     yield from onward(place, vfns, ends)
     vms = {vm.name for vm in place.vms} - set(isolated)
     wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
@@ -74,3 +80,18 @@ def members(inventory: Inventory, vms: Collection[Vm]) -> Iterator[TableEntry]:
         segment = inventory.segment_number(vm)
         yield source_afar(vm, segment)
         yield from destination_afar(vm, segment, inventory.vfns[vm.vfn])
+
+
+def stateless(segment: int, *, tracking: bool, observing: bool) -> Iterator[TableEntry]:
+    """What a segment that keeps no connections asks of the tables that would.
+
+    Args:
+        tracking: is there anything at the VFN that might deny answers?
+        observing: or that would, were it not in observe?
+    """
+    if tracking:
+        yield from stateless_lookup_entries(REAL, segment)
+    if observing:
+        yield from stateless_lookup_entries(SHADOW, segment)
+    if tracking or observing:
+        yield from stateless_keep_entries(segment)

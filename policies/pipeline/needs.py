@@ -22,8 +22,8 @@ class Needs:
     """Is a rule in observe?"""
     observing_answers: bool
     """May a rule in observe mean what is an answer?"""
-    stateless: tuple[int, ...]
-    """Numbers of the segments that keep no connections."""
+    stateless: tuple[str, ...]
+    """Segments that keep no connections."""
     source_ports: bool
     """Does a rule name source ports?"""
     lists: tuple[str, ...]
@@ -56,5 +56,5 @@ def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
         for end in (acl.source, acl.destination):
             if end.list is not None:
                 lists.add(end.list)
-    stateless = tuple(segment.number for segment in segments if segment.stateless)
+    stateless = tuple(segment.name for segment in segments if segment.stateless)
     return Needs(tracking, observing, observing_answers, stateless, source_ports, tuple(sorted(lists)))

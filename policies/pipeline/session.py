@@ -6,7 +6,7 @@ Each part of a VFN's entries is remembered with what it follows from, and made a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
 
 from policies.acl import Acl, Mode
@@ -80,9 +80,8 @@ class Session:
         for vm in where.left:
             self._memory.forget(("own", vm))
             self._memory.forget(("claims", vm))
-        known = {} if before is None else before.members
-        for segment in [name for name in self._members if where.members.get(name) is not known.get(name)]:
-            del self._members[segment]
+        for segment in where.changed:
+            self._members.pop(segment, None)
         come, gone = self._rules.follow(network.policy, network.rules, where)
         self._network = network
         self._put_rules(come, gone, renumbered=before is not None and where.numbers is not before.numbers)
@@ -148,7 +147,7 @@ class Session:
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
         met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
         known = recall((vfn, "known"), (met, self._ways, where.residence), lambda: self._known(vfn, met))
-        judged = recall((vfn, "judged"), (known, home), lambda: tuple(n for n in segments if n in known or n in home))
+        judged = recall((vfn, "judged"), (known, home), lambda: self._named({*known, *home}))
         acls = recall(
             (vfn, "acls"),
             (rules.standing_state, home, own, assigned),
@@ -159,9 +158,14 @@ class Session:
             recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs)),
             recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs)),
             recall((vfn, "rules"), (acls, judged, self._book.state), lambda: self._judging(acls, judged, needs)),
+            recall((vfn, "stateless"), (needs,), lambda: self._stateless(needs)),
             self._lists(needs.lists),
             recall("claims", (where.addresses,), self._claims) if vfn in where.outside else (),
         )
+
+    def _named(self, names: Collection[str]) -> tuple[str, ...]:
+        """Segments of these names, in the inventory's order."""
+        return tuple(name for name in self._layout.segments if name in names)
 
     def _known(self, vfn: str, met: frozenset[str]) -> tuple[str, ...]:
         """Segments whose VMs a VFN has to know: to exchange packets with them, or to hand packets on to them."""
@@ -205,6 +209,17 @@ class Session:
         if needs.observing:
             askers = chain(askers, (("shadow", asker) for asker in chain(defaults, acls)))
         return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
+
+    def _stateless(self, needs: Needs) -> Group:
+        return tuple(self._unkept(name, needs.tracking, needs.observing_answers) for name in needs.stateless)
+
+    def _unkept(self, name: str, tracking: bool, observing: bool) -> Layer:
+        segment = self._layout.segments[name].number
+        return self._memory.recall(
+            ("stateless", name, tracking, observing),
+            (),
+            lambda: self._layer(layers.stateless(segment, tracking=tracking, observing=observing)),
+        )
 
     def _lists(self, names: tuple[str, ...]) -> Group:
         """Registers of address lists; VFNs that need the same share them."""

@@ -26,6 +26,8 @@ class Whereabouts:
     """VFNs with VMs of each segment."""
     homes: Mapping[str, frozenset[str]]
     """Segments with VMs on each VFN; `outside`, too, where there is an outside port."""
+    changed: Collection[str]
+    """Segments whose members are others than before."""
     moved: frozenset[str]
     """Names of VMs that are new, or other than they were before."""
     left: tuple[str, ...]
@@ -42,8 +44,10 @@ def locate(inventory: Inventory, before: Whereabouts | None = None) -> Whereabou
         nobody = dataclasses.replace(inventory, vms={})
         residents: _Groups = dict.fromkeys(inventory.vfns, ())
         homes = {vfn: frozenset[str]() for vfn in inventory.vfns}
-        start = Whereabouts(nobody, {}, residents, _outside(inventory), {}, homes, frozenset(), (), nobody, nobody)
+        start = Whereabouts(nobody, {}, residents, _outside(inventory), {}, homes, (), frozenset(), (), nobody, nobody)
         return locate(inventory, dataclasses.replace(start, homes=_homes(start, residents, inventory.vfns)))
+    if inventory is before.inventory:
+        return dataclasses.replace(before, changed=(), moved=frozenset(), left=())
     come, gone = _differing(inventory.vms, before.inventory.vms)
     members, segments = _regroup(before.members, gone, come, lambda vm: vm.segment)
     residents, vfns = _regroup(before.residents, gone, come, lambda vm: vm.vfn)
@@ -55,6 +59,7 @@ def locate(inventory: Inventory, before: Whereabouts | None = None) -> Whereabou
         before.outside,
         {**before.residence, **residence},
         {**before.homes, **_homes(before, residents, vfns)},
+        changed=segments,
         moved=frozenset(vm.name for vm in come),
         left=tuple(vm.name for vm in gone if vm.name not in inventory.vms),
         addresses=before.addresses if _owned(gone) == _owned(come) else inventory,
