@@ -28,11 +28,13 @@ def policy() -> None:
 def check(file: Path, as_json: bool) -> None:
     """Say whether a policy file means something in this node's network. Changes nothing."""
     from policies.document import load
+    from policies.pipeline import lists
     from policies.policybook import counts
     from runtime import settings
     from topology import inventory
 
     found = load(file, inventory.load(settings.load().inventory))
+    lists.check(found.lists.values())
     show(counts(found), as_json)
 
 

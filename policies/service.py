@@ -84,6 +84,7 @@ class Service:
             "enforced": all(vfn["enforced"] for vfn in vfns),
             "vfns": {vfn["name"]: vfn["enforced_ratio"] if vfn["connected"] else None for vfn in vfns},
             "rules": engine.counts(),
+            "policy": {key: version_json(engine.policies.version)[key] for key in ("version", "state")},
             "audit": {"count": engine.store.count, "head": engine.store.head},
         }
 
