@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from benchmarks.vfn.openflow import Connection
 from mininet_labs.errors import LabError
@@ -50,10 +50,10 @@ class Site:
         """How many it must hold."""
         return len(self._enforcer.states[self._vfn].desired)
 
-    def connect(self, policy: Policy) -> None:
-        """The VFN connects for the first time and is given this policy."""
+    def connect(self, policy: Policy, ports: Mapping[str, int] | None = None) -> None:
+        """The VFN connects for the first time, with these ports, and is given this policy."""
         self._enforcer.set_policy(policy)
-        self._settle(self._enforcer.up(self._vfn, {}, (), self._now))
+        self._settle(self._enforcer.up(self._vfn, ports or {}, (), self._now))
 
     def change(self, policy: Policy) -> None:
         """Another policy, until it has been read back."""
