@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from policies.entries import TableEntry
 
@@ -17,15 +17,14 @@ COPIES_METER = 0xFFFFFFFE
 0xFFFFFFFD limits the slow path, and would drop traffic.)"""
 
 
-@dataclass(frozen=True)
-class InstalledEntry:
+class InstalledEntry(NamedTuple):
     """A flow entry as read back from a switch."""
 
     table: int
     priority: int
     cookie: int
     match: bytes
-    """OXM fields, without padding."""
+    """OXM fields in the order in which the switch gave them, without padding."""
     instructions: bytes
     packets: int
     bytes: int

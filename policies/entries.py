@@ -8,15 +8,15 @@ too.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 OWNER = 0xD75E
 """Owner tag of dynseg, the upper 16 bits of every cookie of its own."""
 OWNER_SHIFT = 48
 
 
-@dataclass(frozen=True, order=True)
-class Field:
-    """One match field; `mask` None: exact."""
+class Field(NamedTuple):
+    """One match field; `mask` None: exact. A tuple, because there are many and they are compared and sorted much."""
 
     name: str
     value: int

@@ -1,12 +1,12 @@
 """ONF bundles on OpenFlow 1.3 (ONF extension 230): messages that take effect together or not at all.
 
-`encode_bundle` writes one down whole, `stage` says how to send it.
+`pieces` writes one down, `stage` says how to send it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -18,11 +18,15 @@ _CONTROL = struct.Struct("!IIIHH")
 """experimenter, kind, bundle, type, flags"""
 _ADD = struct.Struct("!III2xH")
 """experimenter, kind, bundle, flags"""
+_ENVELOPE = struct.Struct("!BBH4s16s")
+"""header of the envelope, what `_ADD` packs; a message follows"""
 _CONTROL_SIZE = HEADER.size + _CONTROL.size
 _KIND_CONTROL = 2300
 _KIND_ADD = 2301
 _ATOMIC_ORDERED = 3
 _COOKIE = struct.Struct("!Q")
+_PIECE = 512
+"""Parts of a piece, two for each message."""
 
 
 class Control(IntEnum):
@@ -68,25 +72,25 @@ def _control(xid: int, bundle_id: int, control: Control) -> bytes:
     return message(TYPE_EXPERIMENTER, xid, body)
 
 
-def encode_bundle(messages: Sequence[bytes], bundle_id: int, first_xid: int) -> bytes:
-    """Open, add each message, commit.
+def pieces(messages: Iterable[bytes], bundle_id: int, open_xid: int, commit_xid: int) -> Iterator[bytes]:
+    """A bundle, made while it is being sent: open with the first messages, more of them, the commit by itself.
 
-    The xids are `first_xid` for the open, the next one for each message in order (also inside the envelope, as the
-    extension demands), and one more for the commit: so an error's xid tells the position of its message.
+    Args:
+        messages: each with a transaction id of its own, which its envelope takes over as the extension demands.
     """
-    parts = [_control(first_xid, bundle_id, Control.OPEN_REQUEST)]
-    envelope = _ADD.pack(ONF, _KIND_ADD, bundle_id, _ATOMIC_ORDERED)
-    xid = first_xid
+    piece = [_control(open_xid, bundle_id, Control.OPEN_REQUEST)]
+    middle = _ADD.pack(ONF, _KIND_ADD, bundle_id, _ATOMIC_ORDERED)
     for inner in messages:
-        xid += 1
-        relabelled = inner[:4] + xid.to_bytes(4, "big") + inner[8:]
-        parts.append(message(TYPE_EXPERIMENTER, xid, envelope + relabelled))
-    parts.append(_control(xid + 1, bundle_id, Control.COMMIT_REQUEST))
-    return b"".join(parts)
+        piece += (_ENVELOPE.pack(VERSION, TYPE_EXPERIMENTER, _ENVELOPE.size + len(inner), inner[4:8], middle), inner)
+        if len(piece) > _PIECE:
+            yield b"".join(piece)
+            piece.clear()
+    yield b"".join(piece)
+    yield _control(commit_xid, bundle_id, Control.COMMIT_REQUEST)
 
 
 def stage(messages: bytes) -> Staged:
-    """Take a bundle of `encode_bundle` apart; other messages stay whole."""
+    """Take a bundle apart; other messages stay whole."""
     start = len(messages) - _CONTROL_SIZE
     opened, closing = _parse_control(messages), _parse_control(messages[start:]) if start > 0 else None
     if opened is None or closing is None:
@@ -117,24 +121,6 @@ def _parse_control(raw: bytes) -> ControlMessage | None:
     if (kind, experimenter, subtype) != (TYPE_EXPERIMENTER, ONF, _KIND_CONTROL) or control not in set(Control):
         return None
     return ControlMessage(xid, bundle_id, Control(control))
-
-
-def failed_position(bundle: bytes, data: bytes) -> int | None:
-    """Which message of a bundle an error is about, counted from 0.
-
-    Args:
-        bundle: what `encode_bundle` returned.
-        data: the `data` of the OFPT_ERROR message: the first bytes of the message that failed.
-
-    Returns:
-        None when it is about the bundle as a whole (open, commit) or about a message outside it.
-    """
-    if len(data) < HEADER.size or len(bundle) < _CONTROL_SIZE:
-        return None
-    first = HEADER.unpack_from(bundle)[3]
-    last = HEADER.unpack_from(bundle, len(bundle) - _CONTROL_SIZE)[3]
-    xid = HEADER.unpack_from(data)[3]
-    return xid - first - 1 if first < xid < last else None
 
 
 def failed_cookie(data: bytes) -> int | None:

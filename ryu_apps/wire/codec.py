@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from hashlib import blake2b
-from struct import Struct
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from threading import Lock
 
 from policies.codec import COPIES_METER, Change, InstalledEntry
-from policies.entries import OWNER, OWNER_SHIFT, TableEntry
-from ryu_apps.wire import bundle, flowmod, meter, monitor, stats, tablestats
-from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.oxm import canonical, encode_match
+from policies.entries import TableEntry
+from ryu_apps.wire import bundle, content, flowmod, meter, monitor, stats, tablestats
 
 _XIDS = 1 << 32
-_CONTENT = Struct("!BHH")
-"""table, priority, length of the match"""
-_Key = tuple[int, int, bytes]
 
 
 class WireCodec:
@@ -32,7 +26,7 @@ class WireCodec:
         Raises:
             PolicyError: the entry has no OpenFlow form.
         """
-        return _cookie(_key(entry), encode_instructions(entry))
+        return content.cookie(entry)
 
     def cookies(self, entries: Iterable[TableEntry]) -> list[int]:
         """Cookies of many entries, in their order.
@@ -40,24 +34,26 @@ class WireCodec:
         Raises:
             PolicyError: an entry has no OpenFlow form.
         """
-        return [self.cookie(entry) for entry in entries]
+        return list(map(content.cookie, entries))
 
     def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
         """(table, priority, cookie, match in the order of `InstalledEntry.match`)."""
-        table, priority, match = _key(entry)
-        return table, priority, self.cookie(entry), match
+        table, priority, match = content.place(entry)
+        return table, priority, content.cookie(entry), match
 
     def add(self, entry: TableEntry) -> bytes:
         """A flow-mod ADD."""
-        return flowmod.add(entry, self.cookie(entry), self._take_xids(1))
+        return flowmod.add(entry, content.cookie(entry), self._take_xids(1))
 
     def delete(self, installed: InstalledEntry) -> bytes:
         """A flow-mod DELETE_STRICT of this entry with this cookie."""
-        return flowmod.delete_strict(installed, self._take_xids(1))
+        return flowmod.delete(installed, self._take_xids(1))
 
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         """The messages inside one atomic, ordered ONF bundle: open, add each, commit."""
-        return bundle.encode_bundle(messages, bundle_id, self._take_xids(len(messages) + 2))
+        first = self._take_xids(len(messages) + 2)
+        numbered = (one[:4] + xid.to_bytes(4, "big") + one[8:] for xid, one in enumerate(messages, first + 1))
+        return b"".join(bundle.pieces(numbered, bundle_id, first, first + 1 + len(messages)))
 
     def limit_copies(self, packets_per_second: int) -> bytes:
         """METER_MODs of the controller meter: DELETE of whatever is there, which may be nothing, and ADD."""
@@ -100,8 +96,25 @@ class WireCodec:
         bundle_id: int,
     ) -> bytes:
         """One atomic bundle that takes out `delete` and `remove` and adds `add`. Deletes go first, to make room."""
-        gone = [InstalledEntry(*self.identity(entry), b"", 0, 0) for entry in remove]
-        return self.bundle([*map(self.delete, (*delete, *gone)), *map(self.add, add)], bundle_id)
+        return b"".join(self.pieces(add, delete, remove, bundle_id))
+
+    def pieces(
+        self,
+        add: Sequence[TableEntry],
+        delete: Sequence[InstalledEntry],
+        remove: Sequence[TableEntry],
+        bundle_id: int,
+    ) -> Iterator[bytes]:
+        """The same bundle in pieces, each encoded only when it is asked for; the last one is the commit."""
+        count = len(delete) + len(remove) + len(add)
+        first = self._take_xids(count + 2)
+        numbers = iter(range(first + 1, first + 1 + count))
+        messages = chain(
+            map(flowmod.delete, delete, numbers),
+            map(flowmod.remove, remove, map(content.cookie, remove), numbers),
+            map(flowmod.add, add, map(content.cookie, add), numbers),
+        )
+        return bundle.pieces(messages, bundle_id, first, first + 1 + count)
 
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
         """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
@@ -151,16 +164,16 @@ class WireCodec:
         An entry with the right match but another cookie or other instructions (edited by hand) is only added: the add
         replaces it, so that no packet meets the gap between a delete and an add.
         """
-        present = {(entry.table, entry.priority, entry.match): entry for entry in installed}
-        wanted: set[_Key] = set()
-        missing: list[TableEntry] = []
-        for cookie, entry in desired.items():
-            key = _key(entry)
-            wanted.add(key)
-            there = present.get(key)
-            if there is None or there.cookie != cookie or there.instructions != encode_instructions(entry):
-                missing.append(entry)
-        return missing, [entry for key, entry in present.items() if key not in wanted]
+        there: set[int] = set()
+        strange: list[InstalledEntry] = []
+        for entry in installed:
+            if entry.cookie in desired and content.is_intact(entry):
+                there.add(entry.cookie)
+            else:
+                strange.append(entry)
+        missing = [entry for cookie, entry in desired.items() if cookie not in there]
+        replaced = set(map(content.place, missing)) if strange else set()
+        return missing, [entry for entry in strange if content.place_of(entry) not in replaced]
 
     def _take_xids(self, count: int) -> int:
         """The first of `count` consecutive transaction ids, none of them 0."""
@@ -170,13 +183,3 @@ class WireCodec:
             first = self._next_xid
             self._next_xid += count
             return first
-
-
-def _key(entry: TableEntry) -> _Key:
-    return entry.table, entry.priority, canonical(encode_match(entry.match))
-
-
-def _cookie(key: _Key, instructions: bytes) -> int:
-    table, priority, match = key
-    content = _CONTENT.pack(table, priority, len(match)) + match + instructions
-    return OWNER << OWNER_SHIFT | int.from_bytes(blake2b(content, digest_size=6).digest(), "big")

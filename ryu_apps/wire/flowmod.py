@@ -7,7 +7,8 @@ import struct
 from policies.codec import InstalledEntry
 from policies.entries import Field, TableEntry
 from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.oxm import encode_match, pack_match
+from ryu_apps.wire.matches import encode_match
+from ryu_apps.wire.oxm import pack_match
 
 VERSION = 0x04
 HEADER = struct.Struct("!BBHI")
@@ -21,12 +22,13 @@ TYPE_BARRIER_REQUEST = 20
 ALL_TABLES = 0xFF
 EXACT_COOKIE = 0xFFFF_FFFF_FFFF_FFFF
 _ANY = 0xFFFFFFFF
-_NO_BUFFER = 0xFFFFFFFF
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _MULTIPART_FLOW = 1
 
-_FLOW_MOD = struct.Struct("!QQBBHHHIIIH2x")
-"""cookie, cookie mask, table, command, idle timeout, hard timeout, priority, buffer, out port, out group, flags"""
+_FLOW_MOD = struct.Struct("!BBHIQQBB4xH12s4x")
+"""header, cookie, cookie mask, table, command, (no timeouts,) priority, `_ANYWHERE`, (no flags)"""
+_ANYWHERE = bytes([0xFF]) * 12
+"""No buffered packet, any out port, any out group."""
 _MULTIPART = struct.Struct("!HH4x")
 _FLOW_REQUEST = struct.Struct("!B3xII4xQQ")
 """table, out port, out group, cookie, cookie mask"""
@@ -37,32 +39,37 @@ def message(kind: int, xid: int, body: bytes = b"") -> bytes:
     return HEADER.pack(VERSION, kind, HEADER.size + len(body), xid) + body
 
 
-def _flow_mod(
-    xid: int, command: int, table: int, priority: int, oxms: bytes, *, cookie: int, mask: int, instructions: bytes = b""
-) -> bytes:
-    fixed = _FLOW_MOD.pack(cookie, mask, table, command, 0, 0, priority, _NO_BUFFER, _ANY, _ANY, 0)
-    return message(TYPE_FLOW_MOD, xid, fixed + pack_match(oxms) + instructions)
-
-
 def add(entry: TableEntry, cookie: int, xid: int) -> bytes:
     """ADD: replaces the entry of the same table, priority and match, whatever its cookie and instructions.
 
     Raises:
         PolicyError: the entry has no OpenFlow form.
     """
-    oxms, instructions = encode_match(entry.match), encode_instructions(entry)
-    return _flow_mod(xid, _ADD, entry.table, entry.priority, oxms, cookie=cookie, mask=0, instructions=instructions)
+    content = encode_match(entry.match) + encode_instructions(entry)
+    return _flow_mod(xid, cookie, 0, entry.table, _ADD, entry.priority, content)
 
 
-def delete_strict(installed: InstalledEntry, xid: int) -> bytes:
-    """DELETE_STRICT of exactly this entry: nothing happens when another cookie has taken its place meanwhile."""
-    table, priority, match = installed.table, installed.priority, installed.match
-    return _flow_mod(xid, _DELETE_STRICT, table, priority, match, cookie=installed.cookie, mask=EXACT_COOKIE)
+def remove(entry: TableEntry, cookie: int, xid: int) -> bytes:
+    """DELETE_STRICT of an entry as it was added: nothing happens when another cookie has taken its place meanwhile."""
+    return _flow_mod(xid, cookie, EXACT_COOKIE, entry.table, _DELETE_STRICT, entry.priority, encode_match(entry.match))
+
+
+def delete(installed: InstalledEntry, xid: int) -> bytes:
+    """DELETE_STRICT of an entry as it was read, whoever made it; likewise."""
+    table, priority, content = installed.table, installed.priority, pack_match(installed.match)
+    return _flow_mod(xid, installed.cookie, EXACT_COOKIE, table, _DELETE_STRICT, priority, content)
 
 
 def delete_by_cookie(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) -> bytes:
     """DELETE of every entry whose cookie equals `cookie` under `mask`; a mask of 0 means every entry."""
-    return _flow_mod(xid, _DELETE, table, 0, b"", cookie=cookie, mask=mask)
+    return _flow_mod(xid, cookie, mask, table, _DELETE, 0, pack_match(b""))
+
+
+def _flow_mod(xid: int, cookie: int, mask: int, table: int, command: int, priority: int, content: bytes) -> bytes:
+    length = _FLOW_MOD.size + len(content)
+    return (
+        _FLOW_MOD.pack(VERSION, TYPE_FLOW_MOD, length, xid, cookie, mask, table, command, priority, _ANYWHERE) + content
+    )
 
 
 def barrier_request(xid: int) -> bytes:
@@ -74,5 +81,5 @@ def flow_stats_request(
     xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0, match: tuple[Field, ...] = ()
 ) -> bytes:
     """Multipart request of flow statistics, by table, by cookie under a mask, by (non-strict) match."""
-    request = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask) + pack_match(encode_match(match))
+    request = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask) + encode_match(match)
     return message(TYPE_MULTIPART_REQUEST, xid, _MULTIPART.pack(_MULTIPART_FLOW, 0) + request)

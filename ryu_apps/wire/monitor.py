@@ -15,7 +15,7 @@ from policies.codec import Change, Happened, InstalledEntry
 from runtime.errors import TransientError
 from ryu_apps.wire import multipart
 from ryu_apps.wire.flowmod import ALL_TABLES, TYPE_MULTIPART_REQUEST, message
-from ryu_apps.wire.oxm import ONF, canonical, pack_match, unpack_match
+from ryu_apps.wire.oxm import ONF, pack_match, unpack_match
 
 _MONITOR = 1870
 _HEAD = struct.Struct("!II")
@@ -68,4 +68,4 @@ def _change(raw: bytes, start: int, end: int) -> Change:
         raise TransientError(f"no change at byte {start}: {raw[start:end].hex()}")
     _, event, _, priority, _, _, _, table, cookie = _UPDATE.unpack_from(raw, start)
     match, after = unpack_match(raw, start + _UPDATE.size, end)
-    return Change(Happened(event), InstalledEntry(table, priority, cookie, canonical(match), raw[after:end], 0, 0))
+    return Change(Happened(event), InstalledEntry(table, priority, cookie, match, raw[after:end], 0, 0))

@@ -1,18 +1,16 @@
 """OXM match fields of OpenFlow 1.3 (specification 7.2.3.7) and Nicira's (meta-flow.h): registers, connection tracking.
 
-Messages carry the fields in the order of Ryu's serializer. Open vSwitch gives them back in an order of its own, so
-matches are compared in a third, `canonical`, which no switch decides.
+Messages carry the fields in the order of Ryu's serializer; Open vSwitch gives them back in the order of `FIELDS`, which
+is also the one to compare them in.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
-from policies.entries import Field, SetField
 from runtime.errors import PolicyError, TransientError
 
 NXM_1 = 0x0001
@@ -76,46 +74,50 @@ FIELDS: dict[str, OxmField] = {
     field.name: field
     for field in (
         _basic("in_port", 0, 4),
-        _basic("metadata", 2, 8, maskable=True),
-        _basic("eth_dst", 3, 6, maskable=True),
         _basic("eth_src", 4, 6, maskable=True),
+        _basic("eth_dst", 3, 6, maskable=True),
         _basic("eth_type", 5, 2),
         _basic("vlan_vid", 6, 2, 13, maskable=True),
         _basic("vlan_pcp", 7, 1, 3),
-        _basic("ip_dscp", 8, 1, 6),
-        _basic("ip_ecn", 9, 1, 2),
-        _basic("ip_proto", 10, 1),
         _basic("ipv4_src", 11, 4, maskable=True),
         _basic("ipv4_dst", 12, 4, maskable=True),
+        _basic("ipv6_src", 26, 16, maskable=True),
+        _basic("ipv6_dst", 27, 16, maskable=True),
+        _basic("ip_dscp", 8, 1, 6),
+        _basic("ip_ecn", 9, 1, 2),
+        _basic("ipv6_flabel", 28, 4, 20, maskable=True),
+        _basic("ip_proto", 10, 1),
         _basic("tcp_src", 13, 2, maskable=True),
         _basic("tcp_dst", 14, 2, maskable=True),
+        OxmField("tcp_flags", EXPERIMENTER, 42, 2, 12, True, ONF),
         _basic("udp_src", 15, 2, maskable=True),
         _basic("udp_dst", 16, 2, maskable=True),
         _basic("sctp_src", 17, 2, maskable=True),
         _basic("sctp_dst", 18, 2, maskable=True),
         _basic("icmpv4_type", 19, 1),
         _basic("icmpv4_code", 20, 1),
-        _basic("arp_op", 21, 2),
-        _basic("arp_spa", 22, 4, maskable=True),
-        _basic("arp_tpa", 23, 4, maskable=True),
-        _basic("arp_sha", 24, 6, maskable=True),
-        _basic("arp_tha", 25, 6, maskable=True),
-        _basic("ipv6_src", 26, 16, maskable=True),
-        _basic("ipv6_dst", 27, 16, maskable=True),
-        _basic("ipv6_flabel", 28, 4, 20, maskable=True),
         _basic("icmpv6_type", 29, 1),
         _basic("icmpv6_code", 30, 1),
         _basic("nd_target", 31, 16, maskable=True),
         _basic("nd_sll", 32, 6, maskable=True),
         _basic("nd_tll", 33, 6, maskable=True),
-        OxmField("tcp_flags", EXPERIMENTER, 42, 2, 12, True, ONF),
+        _basic("arp_op", 21, 2),
+        _basic("arp_spa", 22, 4, maskable=True),
+        _basic("arp_tpa", 23, 4, maskable=True),
+        _basic("arp_sha", 24, 6, maskable=True),
+        _basic("arp_tha", 25, 6, maskable=True),
         *(OxmField(f"reg{number}", NXM_1, number, 4, 32, True) for number in range(16)),
         OxmField("ct_state", NXM_1, 105, 4, 8, True, always_masked=True),
         OxmField("ct_zone", NXM_1, 106, 2, 16),
         OxmField("ct_mark", NXM_1, 107, 4, 32, True),
+        _basic("metadata", 2, 8, maskable=True),
     )
 }
-"""Every field an entry may match or set, by the engine's name."""
+"""Every field an entry may match or set, by the engine's name, in the order in which Open vSwitch gives them back."""
+
+_MASKED = 1
+"""Bit of a header's third byte."""
+_RANK = {field.exact_header[:3]: rank for rank, field in enumerate(FIELDS.values())}
 
 
 def lookup(name: str) -> OxmField:
@@ -130,47 +132,27 @@ def lookup(name: str) -> OxmField:
         raise PolicyError("not a field of OpenFlow 1.3", key=name, remedy=f"one of {', '.join(FIELDS)}") from None
 
 
-def _value(field: OxmField, value: int) -> bytes:
+def encode_value(field: OxmField, value: int) -> bytes:
+    """A value as wide as its field.
+
+    Raises:
+        PolicyError: it does not fit.
+    """
     if not 0 <= value <= field.full:
         raise PolicyError(f"{value:#x} does not fit in {field.bits} bits", key=field.name)
     return value.to_bytes(field.size, "big")
 
 
-def encode_set(step: SetField) -> bytes:
-    """The OXM of a set-field action: header and value."""
-    field = lookup(step.name)
-    return field.exact_header + _value(field, step.value)
-
-
-def _encode_field(oxm: OxmField, field: Field) -> bytes:
-    mask = oxm.full if field.mask is None else field.mask
-    if mask == oxm.full and not oxm.always_masked:
-        return oxm.exact_header + _value(oxm, field.value)
-    if not oxm.maskable:
-        raise PolicyError("cannot be masked", key=field.name)
-    return oxm.masked_header + _value(oxm, field.value & mask) + _value(oxm, mask)
-
-
-def encode_match(match: Iterable[Field]) -> bytes:
-    """The OXM fields of a match, without padding, in Ryu's order.
-
-    A full mask is written as exact and an empty one not at all: so does the switch when it gives the match back.
-
-    Raises:
-        PolicyError: an unknown field, a value that does not fit, a mask where there can be none, a field twice.
-    """
-    rows = [(lookup(field.name), field) for field in match if field.mask != 0]
-    rows.sort(key=lambda row: row[0].order)
-    for (before, _), (after, _) in pairwise(rows):
-        if before is after:
-            raise PolicyError("matched twice", key=after.name)
-    return b"".join(_encode_field(oxm, field) for oxm, field in rows)
+def frame(size: int) -> tuple[bytes, bytes]:
+    """What stands before and behind so many bytes of fields in an `ofp_match`: type and length, zeros up to eight."""
+    length = _MATCH_HEADER.size + size
+    return _MATCH_HEADER.pack(_OXM_MATCH, length), bytes(-length % 8)
 
 
 def pack_match(oxms: bytes) -> bytes:
     """An `ofp_match`: type, length without padding, fields, zeros up to a multiple of 8."""
-    length = _MATCH_HEADER.size + len(oxms)
-    return _MATCH_HEADER.pack(_OXM_MATCH, length) + oxms + bytes(-length % 8)
+    head, tail = frame(len(oxms))
+    return head + oxms + tail
 
 
 def unpack_match(raw: bytes, offset: int, end: int) -> tuple[bytes, int]:
@@ -204,10 +186,13 @@ def split(oxms: bytes) -> Iterator[bytes]:
 
 
 def canonical(oxms: bytes) -> bytes:
-    """The same match in the order that all of dynseg compares by.
+    """The same match in the order of `FIELDS`, fields that are not there at its end.
 
-    Standard fields come first by number, then the rest: a field's prerequisites (`eth_type`, `ip_proto`) are standard
-    and of a lower number, so a switch takes the result as the match of a message, whoever made the entry.
+    That is the switch's own order, so sorting changes nothing but the matches of a switch of another version.
     """
-    fields: list[bytes] = sorted(split(oxms), key=lambda oxm: (oxm[:2] != b"\x80\x00", oxm))
+    fields: list[bytes] = sorted(split(oxms), key=_rank)
     return b"".join(fields)
+
+
+def _rank(oxm: bytes) -> tuple[int, bytes]:
+    return _RANK.get(oxm[:2] + bytes((oxm[2] & ~_MASKED,)), len(_RANK)), oxm

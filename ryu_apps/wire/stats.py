@@ -15,7 +15,7 @@ import numpy.typing as npt
 from policies.codec import InstalledEntry
 from runtime.arrays import COUNTER
 from runtime.errors import TransientError
-from ryu_apps.wire.oxm import canonical, unpack_match
+from ryu_apps.wire.oxm import unpack_match
 
 _FIXED = struct.Struct("!HBxIIHHHH4xQQQ")
 """length, table, seconds, nanoseconds, priority, idle timeout, hard timeout, flags, cookie, packets, bytes"""
@@ -47,7 +47,7 @@ def decode_counters(raw: bytes) -> npt.NDArray[np.void]:
 
 
 def decode_entries(raw: bytes) -> list[InstalledEntry]:
-    """Every entry of a flow statistics body, its match in canonical order.
+    """Every entry of a flow statistics body.
 
     Raises:
         TransientError: the bytes are not flow statistics.
@@ -70,4 +70,4 @@ def _walk(raw: bytes) -> Iterator[tuple[int, int]]:
 def _entry(raw: bytes, start: int, end: int) -> InstalledEntry:
     _, table, _, _, priority, _, _, _, cookie, packets, octets = _FIXED.unpack_from(raw, start)
     match, after = unpack_match(raw, start + _FIXED.size, end)
-    return InstalledEntry(table, priority, cookie, canonical(match), raw[after:end], packets, octets)
+    return InstalledEntry(table, priority, cookie, match, raw[after:end], packets, octets)

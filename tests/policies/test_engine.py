@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from support.network import Network, asking, ip_packet, own_addresses
 from support.switch import TABLE_FULL, Site
@@ -489,7 +487,7 @@ def test_a_switch_that_does_not_tell_of_changes_is_read_each_time(site: Site) ->
     site.pass_time(6)
     entries = site.switches["v1"].entries
     key, entry = next(iter(entries.items()))
-    entries[key] = replace(entry, instructions=b"altered")
+    entries[key] = entry._replace(instructions=b"altered")
     site.pass_time(6)
     assert entries[key] == entry
 

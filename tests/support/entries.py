@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hypothesis import strategies as st
 
 from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
@@ -42,11 +44,12 @@ SETTABLE = ("metadata", "eth_dst", "eth_src", *_REGISTERS)
 """Fields that any packet can have set."""
 
 
+@cache
 def fields(name: str, masked: bool | None = None) -> st.SearchStrategy[Field]:
     """A match on one field; `masked` None: either."""
     oxm = FIELDS[name]
     values = st.integers(*OPEN_VSWITCH_RANGE.get(name, (0, oxm.full)))
-    exact = st.builds(Field, st.just(name), values)
+    exact = st.builds(Field, st.just(name), values, st.none())
     mask = st.builds(Field, st.just(name), values, st.integers(0, oxm.full))
     if masked is None:
         return st.one_of(exact, mask) if oxm.maskable else exact
@@ -62,6 +65,7 @@ def matches(draw: st.DrawFn) -> tuple[Field, ...]:
     return tuple(sorted([*chosen, *(Field(name, value) for name, value in fixed.items())], key=lambda f: f.name))
 
 
+@cache
 def steps() -> st.SearchStrategy[Step]:
     """One action."""
     set_fields = st.sampled_from(SETTABLE).flatmap(
@@ -83,10 +87,14 @@ METERS = (1, 2)
 
 @st.composite
 def entries(draw: st.DrawFn) -> TableEntry:
-    """A whole entry; its goto leads on, as OpenFlow demands, and only IP is tracked, as Open vSwitch demands."""
+    """A whole entry; its goto leads on, as OpenFlow demands, and only IP is tracked, as Open vSwitch demands.
+
+    It also refuses to track what is matched as untrackable; so entries that match a state do not track.
+    """
     table = draw(st.integers(0, 253))
     match = draw(matches())
-    tracked = any(field.name == "eth_type" and field.value in (IPV4, IPV6) for field in match)
+    values = {field.name: field.value for field in match}
+    tracked = values.get("eth_type") in (IPV4, IPV6) and "ct_state" not in values
     actions = draw(st.lists(steps(), max_size=4))
     return TableEntry(
         table,

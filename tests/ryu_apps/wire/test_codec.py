@@ -74,7 +74,7 @@ def test_what_is_installed_differs_in_nothing(content: list[TableEntry]) -> None
 
 def test_missing_entry_is_added_and_foreign_one_deleted() -> None:
     """The difference names exactly what is missing and what nobody asked for."""
-    foreign = replace(installed(replace(ENTRY, priority=9)), cookie=0x1234)
+    foreign = installed(replace(ENTRY, priority=9))._replace(cookie=0x1234)
     assert CODEC.differences(by_cookie(ENTRY), [foreign]) == ([ENTRY], [foreign])
 
 
@@ -86,13 +86,13 @@ def test_replaced_entry_is_added_without_a_delete() -> None:
 
 def test_entry_edited_by_hand_is_drift() -> None:
     """An entry that kept its cookie but lost its instructions is put right."""
-    edited = replace(installed(ENTRY), instructions=b"")
+    edited = installed(ENTRY)._replace(instructions=b"")
     assert CODEC.differences(by_cookie(ENTRY), [edited]) == ([ENTRY], [])
 
 
 def test_entry_moved_by_hand_is_deleted_and_added() -> None:
     """Our cookie on a match that is not ours does not count as installed."""
-    moved = replace(installed(ENTRY), priority=1)
+    moved = installed(ENTRY)._replace(priority=1)
     assert CODEC.differences(by_cookie(ENTRY), [moved]) == ([ENTRY], [moved])
 
 

@@ -14,7 +14,7 @@ from support.openflow import DEADLINE, Switch, bridge, ovs_vsctl
 
 from policies.entries import Field, Output, TableEntry
 from ryu_apps.wire import flowmod
-from ryu_apps.wire.bundle import Control, decode_control, failed_position
+from ryu_apps.wire.bundle import Control, decode_control
 from ryu_apps.wire.codec import WireCodec
 from ryu_apps.wire.oxm import FIELDS
 from ryu_apps.wire.stats import decode_counters
@@ -138,7 +138,6 @@ def test_bundle_with_a_bad_message_changes_nothing(switch: Switch, bad: TableEnt
     messages = [flowmod.delete_by_cookie(0, 0, 1), *map(CODEC.add, content)]
     bundle = CODEC.bundle(messages, 9)
     [error] = switch.transact(bundle).errors
-    assert failed_position(bundle, error.data) == 5
     assert CODEC.failed_cookie(error.data) == CODEC.cookie(bad)
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(before)]
 
@@ -159,7 +158,6 @@ def test_bundle_refused_at_commit_changes_nothing(switch: Switch) -> None:
         content = [TableEntry(6, priority, WEB, goto=7) for priority in range(1, 6)]
         bundle = CODEC.bundle([CODEC.add(entry) for entry in content], 1)
         errors = switch.transact(bundle).errors
-        assert [failed_position(bundle, error.data) for error in errors] == [3, None]
         assert [CODEC.failed_cookie(error.data) for error in errors] == [CODEC.cookie(content[3]), None]
         assert switch.entries() == []
     finally:

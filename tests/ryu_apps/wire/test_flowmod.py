@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,8 @@ from policies.entries import Copy, Field, Step, TableEntry, Track
 from runtime.errors import PolicyError, TransientError
 from ryu_apps.wire import bundle, flowmod
 from ryu_apps.wire.instructions import encode_instructions, encode_step
-from ryu_apps.wire.oxm import encode_match
+from ryu_apps.wire.matches import canonical_match
+from ryu_apps.wire.oxm import pack_match
 
 ROOT = Path(__file__).parents[3]
 xids = st.integers(0, 0xFFFFFFFF)
@@ -59,11 +62,9 @@ def test_add_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
     assert flowmod.add(entry, cookie, xid) == wire(ryu_flow_mod(entry, cookie), xid)
 
 
-@given(entries(), cookies, xids)
-def test_delete_strict_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
-    """DELETE_STRICT names table, priority, match and the whole cookie."""
-    installed = InstalledEntry(entry.table, entry.priority, cookie, encode_match(entry.match), b"", 0, 0)
-    expected = PARSER.OFPFlowMod(
+def ryu_delete(entry: TableEntry, cookie: int, match: Any) -> Any:
+    """A DELETE_STRICT that names table, priority, match and the whole cookie."""
+    return PARSER.OFPFlowMod(
         DATAPATH,
         cookie=cookie,
         cookie_mask=0xFFFF_FFFF_FFFF_FFFF,
@@ -73,9 +74,25 @@ def test_delete_strict_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> N
         buffer_id=OFPROTO.OFP_NO_BUFFER,
         out_port=OFPROTO.OFPP_ANY,
         out_group=OFPROTO.OFPG_ANY,
-        match=ryu_match(entry.match),
+        match=match,
     )
-    assert flowmod.delete_strict(installed, xid) == wire(expected, xid)
+
+
+@given(entries(), cookies, xids)
+def test_remove_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+    """An entry of our own goes by what it was added with."""
+    assert flowmod.remove(entry, cookie, xid) == wire(ryu_delete(entry, cookie, ryu_match(entry.match)), xid)
+
+
+@given(entries(), cookies, xids)
+def test_delete_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+    """An entry that was read goes by what was read, its fields in the order in which they came."""
+    match = canonical_match(entry.match)
+    installed = InstalledEntry(entry.table, entry.priority, cookie, match, b"", 0, 0)
+    ryus = wire(ryu_delete(entry, cookie, ryu_match(entry.match)), xid)
+    ours = flowmod.delete(installed, xid)
+    assert (ours[:48], len(ours)) == (ryus[:48], len(ryus))
+    assert ours[48:] == pack_match(match)
 
 
 @given(cookies, cookies, xids)
@@ -111,18 +128,41 @@ def test_barrier_request_equals_ryu(xid: int) -> None:
     assert flowmod.barrier_request(xid) == wire(PARSER.OFPBarrierRequest(DATAPATH), xid)
 
 
+def bundled(content: list[TableEntry], bundle_id: int, xid: int) -> list[bytes]:
+    """The pieces of a bundle of adds whose transaction ids begin with `xid`."""
+    adds = (flowmod.add(entry, 7, number) for number, entry in enumerate(content, xid + 1))
+    return list(bundle.pieces(adds, bundle_id, xid, xid + 1 + len(content)))
+
+
 @given(st.lists(entries(), max_size=3), st.integers(0, 0xFFFFFFFF), st.integers(1, 0xFFFF0000))
 def test_bundle_equals_ryu(content: list[TableEntry], bundle_id: int, xid: int) -> None:
     """Open, the flow-mods under their own numbers, commit: the same bytes as Ryu's extension messages."""
     flags = OFPROTO.ONF_BF_ATOMIC | OFPROTO.ONF_BF_ORDERED
-    inner = [flowmod.add(entry, 7, 99) for entry in content]
     expected = wire(PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_OPEN_REQUEST, flags, []), xid)
     for position, entry in enumerate(content, 1):
         flow_mod = ryu_flow_mod(entry, 7)
         flow_mod.set_xid(xid + position)
         expected += wire(PARSER.ONFBundleAddMsg(DATAPATH, bundle_id, flags, flow_mod, []), xid + position)
     commit = PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_COMMIT_REQUEST, flags, [])
-    assert bundle.encode_bundle(inner, bundle_id, xid) == expected + wire(commit, xid + len(content) + 1)
+    assert bundled(content, bundle_id, xid) == [expected, wire(commit, xid + len(content) + 1)]
+
+
+def test_long_bundle_comes_in_pieces() -> None:
+    """Messages are made as they are asked for, and none is lost between two pieces."""
+    made: list[int] = []
+
+    def messages() -> Iterator[bytes]:
+        for xid in range(2, 1002):
+            made.append(xid)
+            yield flowmod.barrier_request(xid)
+
+    pieces = bundle.pieces(messages(), 5, 1, 1002)
+    first = next(pieces)
+    assert 0 < len(made) < 500
+    rest = list(pieces)
+    assert len(rest) > 3
+    assert bundle.stage(rest[-1]) == bundle.Staged(rest[-1], b"", b"")
+    assert len(first + b"".join(rest)) == 24 + 1000 * (24 + 8) + 24
 
 
 def test_bundle_reply_is_decoded() -> None:
@@ -140,7 +180,7 @@ def test_bundle_reply_is_decoded() -> None:
 def test_bundle_is_staged_before_it_is_committed(content: list[TableEntry]) -> None:
     """Open and adds go first; then the commit, or in its place a discard that equals Ryu's."""
     flags = OFPROTO.ONF_BF_ATOMIC | OFPROTO.ONF_BF_ORDERED
-    whole = bundle.encode_bundle([flowmod.add(entry, 7, 99) for entry in content], 5, 100)
+    whole = b"".join(bundled(content, 5, 100))
     staged = bundle.stage(whole)
     discard = PARSER.ONFBundleCtrlMsg(DATAPATH, 5, OFPROTO.ONF_BCT_DISCARD_REQUEST, flags, [])
     assert staged == bundle.Staged(whole[:-24], whole[-24:], wire(discard, 101 + len(content)))
@@ -151,23 +191,20 @@ def test_messages_without_a_bundle_stay_whole(content: list[TableEntry]) -> None
     """Flow-mods that were to be sent at once have nothing to be committed; nor has a bundle that is not ours."""
     loose = b"".join(flowmod.add(entry, 7, 99) for entry in content)
     assert bundle.stage(loose) == bundle.Staged(loose, b"", b"")
-    cut = bundle.encode_bundle([loose], 5, 100)[:-24]
+    cut = next(bundle.pieces([flowmod.barrier_request(101)], 5, 100, 102))
     assert bundle.stage(cut) == bundle.Staged(cut, b"", b"")
-    other = cut + bundle.encode_bundle([], 6, 200)[-24:]
+    other = cut + list(bundle.pieces([], 6, 200, 201))[-1]
     assert bundle.stage(other) == bundle.Staged(other, b"", b"")
 
 
 def test_failed_message_is_found_in_its_bundle() -> None:
-    """An error's data leads to the position and cookie of its flow-mod, enveloped or not, and to nothing else."""
-    adds = [flowmod.add(TableEntry(0, priority, ()), 0xC0 + priority, 1) for priority in range(3)]
-    whole = bundle.encode_bundle(adds, 1, 100)
-    enveloped = whole[24 + 24 + len(adds[0]) :][:64]
-    assert bundle.failed_position(whole, enveloped) == 1
+    """An error's data leads to the cookie of its flow-mod, enveloped or not, and to nothing else."""
+    add = flowmod.add(TableEntry(0, 1, ()), 0xC1, 101)
+    opened, commit = bundle.pieces([add], 1, 100, 102)
+    enveloped = opened[24:][:64]
     assert bundle.failed_cookie(enveloped) == 0xC1
-    assert bundle.failed_position(whole, enveloped[24:]) == 1
-    assert bundle.failed_cookie(enveloped[24:]) == 0xC1
-    for control in (whole[:24], whole[-24:], b"", flowmod.barrier_request(999)):
-        assert bundle.failed_position(whole, control) is None
+    assert bundle.failed_cookie(add) == 0xC1
+    for control in (opened[:24], commit, b"", flowmod.barrier_request(999)):
         assert bundle.failed_cookie(control) is None
 
 

@@ -15,7 +15,8 @@ from policies.entries import TableEntry
 from runtime.errors import TransientError
 from ryu_apps.wire import monitor, tablestats
 from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.oxm import canonical, encode_match, pack_match
+from ryu_apps.wire.matches import canonical_match
+from ryu_apps.wire.oxm import pack_match
 
 HEAD = struct.pack("!II", 0x4F4E4600, 1870)
 OWN = struct.pack("!HHI", 8, 3, 77)
@@ -24,7 +25,7 @@ OWN = struct.pack("!HHI", 8, 3, 77)
 
 def report(happened: Happened, entry: TableEntry) -> bytes:
     """A full report as Open vSwitch writes it (ofp-monitor.c, `ofputil_append_flow_update`)."""
-    match = encode_match(entry.match)
+    match = canonical_match(entry.match)
     tail = pack_match(match) + encode_instructions(entry)
     fixed = (24 + len(tail), happened, 0, entry.priority, 0, 0, 4 + len(match), entry.table, 5)
     return struct.pack("!HHHHHHHBxQ", *fixed) + tail
@@ -38,7 +39,7 @@ def test_reports_are_decoded_in_order(content: list[tuple[Happened, TableEntry] 
         Change(
             happened,
             InstalledEntry(
-                entry.table, entry.priority, 5, canonical(encode_match(entry.match)), encode_instructions(entry), 0, 0
+                entry.table, entry.priority, 5, canonical_match(entry.match), encode_instructions(entry), 0, 0
             ),
         )
         for happened, entry in filter(None, content)

@@ -18,7 +18,8 @@ from policies.entries import Field, TableEntry
 from runtime.arrays import COUNTER
 from runtime.errors import TransientError
 from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.oxm import canonical, encode_match, pack_match, unpack_match
+from ryu_apps.wire.matches import encode_match
+from ryu_apps.wire.oxm import unpack_match
 from ryu_apps.wire.stats import decode_counters, decode_entries
 
 u64 = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
@@ -34,7 +35,7 @@ def body(content: list[Row]) -> bytes:
 
 def _stats(row: Row) -> bytes:
     entry, cookie, packets, octets = row
-    tail = pack_match(encode_match(entry.match)) + encode_instructions(entry)
+    tail = encode_match(entry.match) + encode_instructions(entry)
     fixed = (48 + len(tail), entry.table, 1, 2, entry.priority, 3, 4, 5, cookie, packets, octets)
     return struct.pack("!HBxIIHHHH4xQQQ", *fixed) + tail
 
@@ -73,7 +74,7 @@ def test_entries_are_ryus(content: list[Row]) -> None:
             stats.table_id,
             stats.priority,
             stats.cookie,
-            canonical(_oxms(stats.match)),
+            _oxms(stats.match),
             b"".join(map(part, stats.instructions)),
             stats.packet_count,
             stats.byte_count,
