@@ -54,7 +54,15 @@ def read(path: Path, site: Site) -> FlowBatch:
     Raises:
         FlowFileError: unreadable, a column missing, or a cell that is wrong.
     """
-    table = _table(path)
+    return parse(path, _table(path), site)
+
+
+def parse(path: Path, table: pd.DataFrame, site: Site) -> FlowBatch:
+    """The flows of a table whose cells are text; `path` is where complaints point.
+
+    Raises:
+        FlowFileError: a cell that is wrong.
+    """
     count = len(table)
     batch = FlowBatch.empty(count)
     rows = batch.rows

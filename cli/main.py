@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from cli import asking, auditing, flows, policies, processes
+from cli import asking, auditing, flows, importing, policies, processes
 from runtime.errors import DynsegError
 
 
@@ -27,7 +27,14 @@ def main() -> None:
     """Dynamic network segmentation by what traffic shows."""
 
 
-for command in (*processes.COMMANDS, *asking.COMMANDS, *policies.COMMANDS, flows.flows, auditing.audit):
+for command in (
+    *processes.COMMANDS,
+    *asking.COMMANDS,
+    *policies.COMMANDS,
+    flows.flows,
+    importing.import_,
+    auditing.audit,
+):
     main.add_command(command)
 
 
