@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from support.frames import frame, packets
 from support.network import asking, ends, ip_packet, networks, rules_for
 from support.openflow import Switch, bridge, trace
+from support.policies import packets as packets_about
+from support.policies import policies, transport
 
+from policies.acl import Policy
 from policies.entries import TableEntry
 from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
 from policies.pipeline.tables import Table
 from policies.rules import Action, FirewallRule, Protocol, Scope, SegmentationRule
-from policies.simulate import Packet, Simulator
+from policies.simulate import Connection, Outcome, Packet, Simulator
 from policies.translate import translate
 from ryu_apps.wire.codec import WireCodec
 from topology.addresses import link_local, mac_number
@@ -29,6 +32,8 @@ pytestmark = pytest.mark.ovs
 
 CODEC = WireCodec()
 ENTERPRISE = Path(__file__).parents[2] / "mininet_labs" / "enterprise" / "inventory.yaml"
+NO_POLICY = Policy()
+MOST_VMS = 100
 PORTS = tuple(f"tw2p{number}" for number in range(1, 13))
 
 SMALL = parse("""
@@ -68,15 +73,18 @@ TCP_SYN = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 80, "tcp_flags": 2}
 
 @pytest.fixture(scope="module")
 def switch() -> Iterator[Switch]:
-    """A bridge with as many ports as any VFN here needs."""
+    """A bridge with as many ports as any VFN here needs, and a meter for each VM of any network here."""
     with bridge("tw2", PORTS) as switch:
+        assert switch.send(CODEC.set_meters(dict.fromkeys(range(1, MOST_VMS + 1), 1000))).errors == ()
         yield switch
 
 
-def compiled(inventory: Inventory, vfn: str, rules: Iterable[SegmentationRule]) -> tuple[TableEntry, ...]:
+def compiled(
+    inventory: Inventory, vfn: str, rules: Iterable[SegmentationRule], policy: Policy = NO_POLICY
+) -> tuple[TableEntry, ...]:
     """A VFN whose ports are numbered in the order in which the compiler misses them."""
     ports = SMALL_PORTS if inventory is SMALL else numbered(inventory, vfn)
-    return compile_vfn(inventory, vfn, ports, firewall(inventory, rules))
+    return compile_vfn(inventory, vfn, ports, firewall(inventory, rules), policy)
 
 
 def numbered(inventory: Inventory, vfn: str) -> dict[str, int]:
@@ -122,7 +130,7 @@ def test_urgent_entries_are_part_of_the_whole(switch: Switch) -> None:
     assert switch.send(*map(CODEC.add, urgent)).errors == ()
     desired = {CODEC.cookie(entry): entry for entry in compiled(SMALL, "here", SMALL_RULES[:1])}
     missing, foreign = CODEC.differences(desired, switch.entries())
-    assert {entry.table for entry in missing} <= {Table.FORWARD}
+    assert {entry.table for entry in missing} <= {Table.REVERSE, Table.FORWARD}
     assert foreign == []
 
 
@@ -230,7 +238,7 @@ def test_switch_decides_as_the_table_says(switch: Switch) -> None:
     simulator = Simulator(content)
     expected = {name: ports for name, (_, _, ports) in TABLE.items()}
     simulated = {name: run(simulator, port, packet) for name, (port, packet, _) in TABLE.items()}
-    traced = {name: trace(switch, port, frame(packet)) for name, (port, packet, _) in TABLE.items()}
+    traced = {name: trace(switch, port, frame(packet)).ports for name, (port, packet, _) in TABLE.items()}
     assert simulated == expected
     assert traced == expected
 
@@ -274,9 +282,9 @@ def test_disguised_forgeries_do_not_pass(switch: Switch) -> None:
     """Extension headers, fragments, doubled options, SNAP and VLAN stacks do not carry a forgery past the guard."""
     reconcile(switch, compiled(SMALL, "here", ()))
     options = _extended(frame(vm_packet("web1", "fd00::1", "app1", "fd00::3")), 60, PADDING)
-    assert trace(switch, WEB1, options) == (APP1,), "an honest packet with an extension header passes"
+    assert trace(switch, WEB1, options).ports == (APP1,), "an honest packet with an extension header passes"
     frames = crafted()
-    assert {name: trace(switch, WEB1, forged) for name, forged in frames.items()} == dict.fromkeys(frames, ())
+    assert {name: trace(switch, WEB1, forged).ports for name, forged in frames.items()} == dict.fromkeys(frames, ())
 
 
 def run(simulator: Simulator, in_port: int, packet: Packet) -> tuple[int, ...]:
@@ -284,12 +292,15 @@ def run(simulator: Simulator, in_port: int, packet: Packet) -> tuple[int, ...]:
     return tuple(sorted(simulator.run({**packet, "in_port": in_port}).ports))
 
 
-@settings(
+ON_SWITCH = settings(
     max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+@ON_SWITCH
 @given(st.data())
 def test_switch_decides_as_the_simulator(switch: Switch, data: st.DataObject) -> None:
     """In random networks under random rules, a real switch does with a frame what the simulator says."""
@@ -304,4 +315,50 @@ def test_switch_decides_as_the_simulator(switch: Switch, data: st.DataObject) ->
         in_port = ports.get(sender.port) if sender.vfn == vfn else None
         for packet in data.draw(st.lists(packets(inventory, sender), min_size=4, max_size=4)):
             port = in_port or data.draw(st.sampled_from(list(ports.values()) or [12]))
-            assert trace(switch, port, frame(packet)) == run(simulator, port, packet), (port, packet)
+            assert trace(switch, port, frame(packet)).ports == run(simulator, port, packet), (port, packet)
+
+
+class Known(Collection[Connection]):
+    """Whatever is asked for, its other direction is the connection that the switch keeps."""
+
+    def __contains__(self, connection: object) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+FOUND: Mapping[str, Callable[[Simulator, Packet], Outcome]] = {
+    "trk,new": lambda simulator, packet: simulator.run(packet),
+    "trk,est,rpl": lambda simulator, packet: simulator.run(packet, Known()),
+    "trk,rel,rpl": lambda simulator, packet: simulator.run(packet, related=True),
+}
+"""What connection tracking finds, as the switch and the simulator are told."""
+
+
+@ON_SWITCH
+@given(st.data())
+def test_switch_goes_the_way_of_the_simulator_under_policies(switch: Switch, data: st.DataObject) -> None:
+    """Under random policies a real switch meets the same entries of the same tables, whatever tracking finds."""
+    inventory = data.draw(networks(plain=False))
+    vfn = data.draw(st.sampled_from(list(inventory.vfns)))
+    content = compiled(inventory, vfn, data.draw(rules_for(inventory)), data.draw(policies(inventory)))
+    reconcile(switch, content)
+    simulator, ports = Simulator(content), numbered(inventory, vfn)
+    assume(ports and len(ends(inventory)) > 1)
+    for _ in range(4):
+        sender, target, packet = data.draw(packets_about(inventory))
+        assert packet.source_address is not None
+        assert packet.destination_address is not None
+        own = ports.get(sender.port) if sender.vfn == vfn else None
+        port = own or data.draw(st.sampled_from(list(ports.values())))
+        fields = ip_packet(
+            sender, packet.source_address, mac_number(target.mac), packet.destination_address, transport(packet)
+        )
+        for found, ask in FOUND.items():
+            said, does = ask(simulator, {**fields, "in_port": port}), trace(switch, port, frame(fields), found)
+            way = tuple((entry.table, entry.priority) for entry in said.path)
+            assert (does.ports, does.path) == (tuple(sorted(said.ports)), way), (port, fields, found)
