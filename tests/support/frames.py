@@ -49,6 +49,8 @@ def _transport(packet: Packet) -> bytes:
             return struct.pack("!HHIIHHHH", *ports, 0, 0, 5 << 12 | packet["tcp_flags"], 1024, 0, 0)
         case 17:
             return struct.pack("!HHHH", packet["udp_src"], packet["udp_dst"], 8 + len(_BODY), 0) + _BODY
+        case 132:
+            return struct.pack("!HHII", packet.get("sctp_src", 0), packet.get("sctp_dst", 0), 0, 0) + _BODY
         case 1:
             return struct.pack("!BBHI", packet["icmpv4_type"], packet["icmpv4_code"], 0, 0) + _BODY
         case 58:

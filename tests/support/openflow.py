@@ -20,6 +20,7 @@ from ryu_apps.wire.stats import decode_entries
 
 RUN_DIR = Path("/var/run/openvswitch")
 DEADLINE = 10.0
+_MOST_RECIRCULATIONS = 2
 
 HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, MULTIPART_REPLY, BARRIER_REPLY = 0, 1, 2, 3, 19, 21
 
@@ -115,19 +116,38 @@ class Switch:
         return header + self._stream.read(int.from_bytes(header[2:4], "big") - 8)
 
 
-def trace(switch: Switch, in_port: int, frame: bytes) -> tuple[int, ...]:
-    """OpenFlow numbers of the ports by which the switch would send a frame on, sorted; empty: it would drop it."""
-    command = ["ovs-appctl", "ofproto/trace", switch.bridge, f"in_port={in_port}", frame.hex()]
+@dataclass(frozen=True)
+class Trace:
+    """What the switch would do with a frame."""
+
+    ports: tuple[int, ...]
+    """OpenFlow numbers of the ports by which it would send it on, sorted; empty: it would drop it."""
+    path: tuple[tuple[int, int], ...]
+    """Table and priority of each entry that it met."""
+
+
+def trace(switch: Switch, in_port: int, frame: bytes, found: str = "trk,new") -> Trace:
+    """Ask the switch what it would do.
+
+    Args:
+        found: what connection tracking shall find, as `--ct-next` takes it, each time that it is asked.
+    """
+    asked = ["--ct-next", found] * _MOST_RECIRCULATIONS
+    command = ["ovs-appctl", "ofproto/trace", switch.bridge, f"in_port={in_port}", *asked, frame.hex()]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"^Datapath actions: (.*)$", text, re.MULTILINE)
-    assert found, text
-    actions = re.sub(
-        r"(?:sample\(sample=100.0%,actions\(meter\(\d+\),)?userspace\([^)]*\([^)]*\)\)(?:\)\))?,?", "", found[1]
-    )
-    if actions in ("drop", ""):
-        return ()
-    numbers = switch.datapath_ports
-    return tuple(sorted(numbers[int(action)] for action in actions.split(",")))
+    stages = re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE)
+    assert stages, text
+    outputs = {part for actions in stages for part in _outermost(actions).split(",") if part.isdigit()}
+    ports = sorted(switch.datapath_ports[int(number)] for number in outputs)
+    path = re.findall(r"^\s*(\d+)\. .*?priority (\d+)", text, re.MULTILINE)
+    return Trace(tuple(ports), tuple((int(table), int(priority)) for table, priority in path))
+
+
+def _outermost(actions: str) -> str:
+    """Actions without what stands in brackets: copies to the controller, meters, connection tracking."""
+    while (shorter := re.sub(r"\([^()]*\)", "", actions)) != actions:
+        actions = shorter
+    return actions
 
 
 @contextmanager

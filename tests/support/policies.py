@@ -77,7 +77,7 @@ def policies(draw: st.DrawFn, inventory: Inventory, *, most: int = 6) -> Policy:
 @st.composite
 def packets(draw: st.DrawFn, inventory: Inventory) -> tuple[Vm | OutsidePort, Vm | OutsidePort, Packet]:
     """An IP packet from one end to another, with who sends and who shall get it."""
-    ends = [*inventory.vms.values(), *inventory.outside.values()]
+    ends: list[Vm | OutsidePort] = [*inventory.vms.values(), *inventory.outside.values()]
     sender, target = draw(st.permutations(ends))[:2]
     family = draw(st.sampled_from((4, 6)))
     protocol = draw(st.sampled_from((TCP, TCP, UDP, SCTP, ICMP[family], 47)))
