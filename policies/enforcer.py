@@ -220,7 +220,7 @@ class Enforcer:
             down = self._cuts.take_down(vfn, group, ports)
             if entries or down:
                 body = b"".join(map(self._codec.add, entries))
-                outcome.control.append(self._send_past(_Sent(vfn, rule), body, **({"down": down} if down else {})))
+                outcome.control.append(self._send_past(_Sent(vfn, rule), body, down=down))
                 self._hurried[vfn] = self._serial
                 outcome.add(self._step(vfn, Ahead(dict(zip(self._codec.cookies(entries), entries, strict=True))), now))
         return outcome
@@ -234,7 +234,7 @@ class Enforcer:
         """
         outcome = self._step(vfn, Up(), now)
         watch = _Sent(vfn, refused=_WATCH, leads_to=Unwatched())
-        outcome.control.append(self._send_past(watch, self._codec.watch()))
+        outcome.control.append(self._send_past(watch, self._codec.watch(), entries=False))
         self.ports(vfn, ports, down)
         return outcome
 
@@ -369,11 +369,11 @@ class Enforcer:
             case Again(entries):
                 return [self._send_past(_Sent(vfn, refused=_AGAIN), b"".join(map(self._codec.add, entries)))]
             case DropMeters(meters):
-                return [self._send_past(_Sent(vfn, refused=_METERS), self._codec.drop_meters(meters))]
+                return [self._send_past(_Sent(vfn, refused=_METERS), self._codec.drop_meters(meters), entries=False)]
             case Synced():
                 held = self.states[vfn].rules
                 up = self._cuts.bring_up(vfn, held, self._network.rules.keys(), self._network.ports[vfn])
-                return [self._send_past(_Sent(vfn, refused=_RAISE), b"", up=up)] if up else []
+                return [self._send_past(_Sent(vfn, refused=_RAISE), b"", entries=False, up=up)] if up else []
         return []
 
     def _bundle(self, vfn: str, apply: Apply) -> list[Message]:
@@ -381,17 +381,24 @@ class Enforcer:
         messages = []
         if apply.meters:
             meters = self._codec.set_meters(apply.meters, apply.there)
-            messages.append(self._send_past(_Sent(vfn, refused=_METERS), meters))
+            messages.append(self._send_past(_Sent(vfn, refused=_METERS), meters, entries=False))
         bundle = self._codec.change(apply.add, apply.delete, apply.remove, apply.request)
         return [*messages, self._message("apply", vfn, apply.request, bundle, urgent=False)]
 
-    def _send_past(self, sent: _Sent, body: bytes, **ports: Sequence[int]) -> Message:
-        """Messages that go past the cycle of a VFN, with ports to take `down` or bring `up`."""
+    def _send_past(
+        self, sent: _Sent, body: bytes, *, entries: bool = True, down: Sequence[int] = (), up: Sequence[int] = ()
+    ) -> Message:
+        """Messages that go past the cycle of a VFN, with ports to take down or bring up.
+
+        Args:
+            entries: do they change entries? Then the next reading waits until packets meet them.
+        """
         request = next(self._requests)
         self._past[request] = sent
         while len(self._past) > _MOST_PAST:
             del self._past[next(iter(self._past))]
-        return self._message("apply", sent.vfn, request, body, urgent=True, **ports)
+        ports = {key: list(numbers) for key, numbers in (("down", down), ("up", up)) if numbers}
+        return self._message("apply", sent.vfn, request, body, urgent=True, entries=entries, **ports)
 
     def _message(self, kind: str, vfn: str, request: int, body: bytes, **more: Any) -> Message:
         return Message(kind, {"dpid": self._dpid(vfn), "request": request, **more}, body)

@@ -64,7 +64,7 @@ ANSWER_SECONDS = 15.0
 """A request that is not answered by then has failed."""
 MAX_ROUNDS = 3
 """So many bundles in a row are tried before somebody who undoes them is given a rest."""
-FEW = 256
+FEW = 32
 """So many changed entries are read back one by one, by cookie; more, by reading everything."""
 REFUSED = "the switch refused the entries"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from ryu.lib import hub
 
 from runtime.channel import Message
 from ryu_apps.peer import Peer
-from ryu_apps.session import Session, SessionLostError
+from ryu_apps.session import Part, Session, SessionLostError
 from ryu_apps.sessions import Sessions
 from ryu_apps.wire import multipart
 from topology.model import Vfn
@@ -17,6 +17,9 @@ from topology.model import Vfn
 _KINDS = {multipart.FLOW: "flows", multipart.METER_CONFIG: "meters", multipart.TABLE: "tables"}
 
 LOG = logging.getLogger("dynseg.control.relay")
+
+MOST_BYTES = 1 << 16
+"""Of parts that go on together; a part of a large reply is as long by itself."""
 
 
 class Relay:
@@ -60,15 +63,30 @@ class Relay:
             self._changed.discard(session.vfn.dpid)
             self._wait_until_followed(session.vfn)
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
-        for part in session.read(message.body):
+        for part in joined(session.read(message.body)):
             told = {**data, "kind": _KINDS[part.kind], "last": part.last}
             self._engine.send(Message("installed", told, part.raw))
 
     def _apply(self, session: Session, message: Message) -> None:
-        self._changed.add(session.vfn.dpid)
+        if message.data.get("entries", True):
+            self._changed.add(session.vfn.dpid)
         down = session.port_mods(message.data.get("down", ()), down=True)
         up = session.port_mods(message.data.get("up", ()), down=False)
         applied = session.apply(down + up + message.body)
         errors = [error.as_json() for error in applied.errors]
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         self._engine.send(Message("applied", {**data, "seconds": applied.seconds, "errors": errors}))
+
+
+def joined(parts: Iterable[Part]) -> Iterator[Part]:
+    """The same parts, those of one kind together: a reading by cookie has one for each entry."""
+    bodies: list[bytes] = []
+    kind, size = -1, 0
+    for part in parts:
+        if bodies and (part.kind != kind or size + len(part.raw) > MOST_BYTES):
+            yield Part(kind, b"".join(bodies), last=False)
+            bodies, size = [], 0
+        kind, size = part.kind, size + len(part.raw)
+        bodies.append(part.raw)
+        if part.last:
+            yield Part(kind, b"".join(bodies), last=True)
