@@ -104,6 +104,8 @@ class Peer:
             self._on_connected()
             while (message := connection.receive()) is not None:
                 self._take(message)
+                # Of many messages at once each has its turn, and OpenFlow its own between them.
+                hub.sleep(0)
         finally:
             self._connection = None
             hub.kill(writer)
