@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +50,15 @@ class Connection:
         """Send a bundle as the product does: a barrier, and the commit only after its reply; returns the seconds."""
         staged = stage(bundle)
         return self.send(staged.prepare) + (self.send(staged.commit) if staged.commit else 0.0)
+
+    def stream(self, pieces: Iterable[bytes]) -> None:
+        """Send a bundle piece by piece as they are made, so that the switch works meanwhile; the last is the commit."""
+        waiting = b""
+        for piece in pieces:
+            self._socket.sendall(waiting)
+            waiting = piece
+        self.send(b"")
+        self.send(waiting)
 
     def ask(self, requests: bytes) -> list[multipart.Part]:
         """Send multipart requests; the parts of all replies."""

@@ -57,8 +57,7 @@ def _ways(entries: Sequence[TableEntry], switch: Connection, file: Path) -> Mapp
 
     def ours() -> None:
         # A codec of its own each time: nothing is remembered from the round before.
-        fresh = WireCodec()
-        switch.transact(fresh.bundle([fresh.add(entry) for entry in entries], 1))
+        switch.stream(WireCodec().pieces(entries, (), (), 1))
 
     def ofctl() -> None:
         marks.run("ovs-ofctl", "--bundle", "-O", "OpenFlow13", "add-flows", BRIDGE, str(file))
