@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.rows import Row, table, write
-from benchmarks.vfn import fleet, growth, isolate, push
+from benchmarks.vfn import compile as compiling
+from benchmarks.vfn import fleet, flood, growth, isolate, masks, pipeline, push
 from benchmarks.vfn.bench import Bench
 from mininet_labs import machine, marks
 from mininet_labs.run import Progress
@@ -23,7 +24,11 @@ from runtime.errors import DynsegError
 PARTS: Mapping[str, Callable[[Bench], list[Row]]] = {
     "push": push.rows,
     "isolate": isolate.rows,
+    "pipeline": pipeline.rows,
+    "flood": flood.rows,
+    "compile": compiling.rows,
     "fleet": fleet.rows,
+    "masks": masks.rows,
     "growth": growth.rows,
 }
 """In the order in which they run."""
