@@ -83,7 +83,8 @@ def step(state: VfnState, event: Event, now: float, differences: Differences) ->
     """
     match event:
         case Up():
-            return replace(_away(state), phase=Phase.IDLE, failures=0, due=now), ()
+            # Nothing is done, and nothing read, before `Wanted` says what it must hold with the ports that it has now.
+            return replace(_away(state), phase=Phase.IDLE, failures=0, doubted=True), ()
         case Down():
             return _away(state), ()
         case Wanted():

@@ -207,6 +207,20 @@ def started(*entries: TableEntry, meters: dict[int, int] | None = None) -> Machi
     return machine
 
 
+def test_a_vfn_that_has_come_is_left_alone_until_its_goal_is_known() -> None:
+    """Compiling takes time: until then neither time nor reports lead to judging it by an older goal, or none."""
+    machine = Machine()
+    machine.put(POOL[0])
+    machine.feed(Up())
+    machine.feed(Touched())
+    machine.pass_time(1000)
+    assert machine.seen == []
+    machine.want(goal(POOL[:1]))
+    machine.settle()
+    assert not machine.said(Apply)
+    assert machine.state.in_sync
+
+
 def test_a_quiet_vfn_is_only_counted_and_seldom_read() -> None:
     """Without a difference a cycle is one count, every interval, and says nothing; now and then all is read."""
     machine = started(*POOL[:3])
