@@ -39,6 +39,11 @@ _AFAR = 900
 _GROUP = 500
 
 
+def next_vfn(vfn: Vfn) -> int:
+    """Value of the register `NEXT_VFN`."""
+    return vfn.number + 1
+
+
 def source_here(vm: Vm, segment: int, port: int) -> TableEntry:
     """An own VM is known by its port. `segment`: number of its segment, here and below."""
     registers = {SOURCE_SEGMENT: segment, SOURCE_VM: vm.number, FROM_HERE: 1}
@@ -57,9 +62,9 @@ def destination_here(vm: Vm, segment: int) -> Iterator[TableEntry]:
     return _towards(_HERE, vm.mac, addresses_of(vm), registers)
 
 
-def destination_afar(vm: Vm, segment: int, vfn: Vfn) -> Iterator[TableEntry]:
-    """The same of a VM of another VFN, which is `vfn`."""
-    registers = {DESTINATION_SEGMENT: segment, DESTINATION: vm.number, NEXT_VFN: vfn.number + 1}
+def destination_afar(vm: Vm, segment: int, way: int) -> Iterator[TableEntry]:
+    """The same of a VM of another VFN; `way`: that one's `next_vfn`."""
+    registers = {DESTINATION_SEGMENT: segment, DESTINATION: vm.number, NEXT_VFN: way}
     return _towards(_AFAR, vm.mac, addresses_of(vm), registers)
 
 
@@ -73,7 +78,7 @@ def strangers(place: Place, outside: Iterable[tuple[OutsidePort, Vfn]]) -> Itera
         yield go(Table.SOURCE, _HERE, {"in_port": port}, Table.DESTINATION, {FROM_HERE: 1})
     yield go(Table.SOURCE, 0, {}, Table.DESTINATION)
     for number, (end, vfn) in enumerate(outside, OUTSIDE_PORT):
-        way = {TO_HERE: 1} if vfn.name == place.vfn else {NEXT_VFN: vfn.number + 1}
+        way = {TO_HERE: 1} if vfn.name == place.vfn else {NEXT_VFN: next_vfn(vfn)}
         yield from _towards(_HERE, end.mac, end.addresses, {DESTINATION: number, **way})
     # A packet to everybody is judged where it enters the network, and from there on only forwarded.
     yield go(

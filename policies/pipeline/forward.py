@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from policies.entries import Output, TableEntry
+from policies.pipeline.classes import next_vfn
 from policies.pipeline.place import Place
 from policies.pipeline.tables import (
     ARP,
@@ -67,7 +68,7 @@ def onward(place: Place, vfns: Mapping[str, Vfn], outside: Collection[OutsidePor
     usual, _ = next(iter(Counter(place.hops.values()).most_common(1)), (None, 0))
     for name, port in place.hops.items():
         if port != usual:
-            yield _out(_KNOWN, {NEXT_VFN: vfns[name].number + 1}, () if port is None else (port,))
+            yield _out(_KNOWN, {NEXT_VFN: next_vfn(vfns[name])}, () if port is None else (port,))
     if usual is not None:
         yield _out(_ELSEWHERE, {TO_HERE: 0}, (usual,))
     yield drop(Table.FORWARD, _GROUP, {DESTINATION_SEGMENT: NOWHERE})

@@ -32,7 +32,6 @@ class Heap:
             if enabled:
                 gc.enable()
             if self.made >= MANY:
-                # What is frozen is never collected, so first go what is young and garbage.
-                gc.collect(1)
+                # Frozen with them is whatever garbage is there now, forever; so this is not done for a few.
                 gc.freeze()
                 self.made = 0

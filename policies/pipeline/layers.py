@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from policies.entries import TableEntry
-from policies.pipeline.border import honest
-from policies.pipeline.classes import destination_afar, destination_here, source_afar, source_here, strangers
+from policies.pipeline.border import claims_of, honest
+from policies.pipeline.classes import (
+    destination_afar,
+    destination_here,
+    next_vfn,
+    source_afar,
+    source_here,
+    strangers,
+)
 from policies.pipeline.connections import (
     keep_entries,
     lookup_entries,
@@ -20,6 +27,7 @@ from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixe
 from policies.pipeline.needs import Needs
 from policies.pipeline.observe import observe_entries
 from policies.pipeline.place import Place
+from policies.pipeline.stamp import Stamp
 from policies.pipeline.tables import DESTINATION_SEGMENT, NOWHERE, Table, drop
 from policies.pipeline.tap import tap
 from topology.model import Inventory, Vm
@@ -65,21 +73,33 @@ def own_vm(vm: Vm, segment: int, port: int | None, cut_by: tuple[str, ...], keep
     """
     if cut_by:
         yield from cut(vm, port, cut_by)
+    yield from _ARRIVING.entries(vm, segment)
     if port is not None:
-        yield from from_vm(vm, port)
-        yield source_here(vm, segment, port)
-        yield to_vm(vm, port)
+        yield from _PRESENT.entries(vm, segment, port)
         if keeping:
-            yield from opening_entries(vm)
-    yield from destination_here(vm, segment)
+            yield from _OPENING.entries(vm)
+
+
+def _present(vm: Vm, segment: int, port: int) -> Iterator[TableEntry]:
+    yield from from_vm(vm, port)
+    yield source_here(vm, segment, port)
+    yield to_vm(vm, port)
 
 
 def members(inventory: Inventory, vms: Collection[Vm]) -> Iterator[TableEntry]:
     """What any VFN holds of the VMs of a segment."""
     for vm in vms:
-        segment = inventory.segment_number(vm)
-        yield source_afar(vm, segment)
-        yield from destination_afar(vm, segment, inventory.vfns[vm.vfn])
+        yield from _AFAR.entries(vm, inventory.segment_number(vm), next_vfn(inventory.vfns[vm.vfn]))
+
+
+def _afar(vm: Vm, segment: int, way: int) -> Iterator[TableEntry]:
+    yield source_afar(vm, segment)
+    yield from destination_afar(vm, segment, way)
+
+
+def claims(vm: Vm) -> Iterable[TableEntry]:
+    """What nobody outside may claim to be."""
+    return _CLAIMS.entries(vm)
 
 
 def stateless(segment: int, *, tracking: bool, observing: bool) -> Iterator[TableEntry]:
@@ -95,3 +115,7 @@ def stateless(segment: int, *, tracking: bool, observing: bool) -> Iterator[Tabl
         yield from stateless_lookup_entries(SHADOW, segment)
     if tracking or observing:
         yield from stateless_keep_entries(segment)
+
+
+_PRESENT, _ARRIVING, _OPENING = Stamp(_present), Stamp(destination_here), Stamp(opening_entries)
+_AFAR, _CLAIMS = Stamp(_afar), Stamp(claims_of)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from policies.acl import Acl, Mode
 from policies.pipeline.judgement import contains
@@ -12,8 +13,7 @@ from policies.rules import Verdict
 from topology.model import Segment
 
 
-@dataclass(frozen=True)
-class Needs:
+class Needs(NamedTuple):
     """Of one VFN."""
 
     tracking: bool
@@ -42,19 +42,30 @@ class Needs:
 
 def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
     """What these rules and the defaults of these segments need."""
-    tracking = any("deny" in (segment.default, segment.outward) for segment in segments)
-    observing = observing_answers = False
-    source_ports = False
-    lists: set[str] = set()
-    for acl in acls:
-        if acl.verdict is Verdict.DROP and not contains(acl):
-            tracking = tracking or acl.mode is Mode.ENFORCE
-            observing_answers = observing_answers or acl.mode is Mode.OBSERVE
-        observing = observing or acl.mode is Mode.OBSERVE
-        for service in acl.services:
-            source_ports = source_ports or bool(service.source_ports)
-        for end in (acl.source, acl.destination):
-            if end.list is not None:
-                lists.add(end.list)
-    stateless = tuple(segment.name for segment in segments if segment.stateless)
-    return Needs(tracking, observing, observing_answers, stateless, source_ports, tuple(sorted(lists)))
+    # Rules are many, and what they need is one of a few things.
+    needed = set(map(_needs_of, acls))
+    lists = {name for needs in needed for name in needs.lists}
+    return Needs(
+        tracking=any("deny" in (segment.default, segment.outward) for segment in segments)
+        or any(needs.tracking for needs in needed),
+        observing=any(needs.observing for needs in needed),
+        observing_answers=any(needs.observing_answers for needs in needed),
+        stateless=tuple(segment.name for segment in segments if segment.stateless),
+        source_ports=any(needs.source_ports for needs in needed),
+        lists=tuple(sorted(lists)),
+    )
+
+
+@lru_cache(1 << 16)
+def _needs_of(acl: Acl) -> Needs:
+    """What one rule needs."""
+    observing = acl.mode is Mode.OBSERVE
+    denies = acl.verdict is Verdict.DROP and not contains(acl)
+    return Needs(
+        tracking=denies and not observing,
+        observing=observing,
+        observing_answers=denies and observing,
+        stateless=(),
+        source_ports=any(service.source_ports for service in acl.services),
+        lists=tuple(end.list for end in (acl.source, acl.destination) if end.list is not None),
+    )

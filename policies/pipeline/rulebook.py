@@ -69,9 +69,9 @@ class Rulebook:
         """Its own entries, then those that others ask for as well."""
         if asker not in self._layers:
             entries = self._entries[asker]
-            own = self._layer(entry for key, entry in entries.items() if key not in self._several)
+            own = [entry for key, entry in entries.items() if key not in self._several]
             shared = [self._share(key) for key in entries if key in self._several]
-            self._layers[asker] = (own, *shared)
+            self._layers[asker] = (*((self._layer(own),) if own else ()), *shared)
         return self._layers[asker]
 
     def _share(self, key: _Key) -> Layer:

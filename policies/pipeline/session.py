@@ -13,7 +13,6 @@ from policies.acl import Acl, Mode
 from policies.desired import Desired, Group, Layer
 from policies.entries import TableEntry
 from policies.pipeline import judgement, layers
-from policies.pipeline.border import claims_of
 from policies.pipeline.heap import Heap
 from policies.pipeline.lists import list_entries
 from policies.pipeline.memory import Memory
@@ -234,5 +233,4 @@ class Session:
         return tuple(map(self._claims_of, self._located.inventory.vms.values()))
 
     def _claims_of(self, vm: Vm) -> Layer:
-        """What nobody outside may claim to be."""
-        return self._memory.recall(("claims", vm.name), (vm.mac, vm.addresses), lambda: self._layer(claims_of(vm)))
+        return self._memory.recall(("claims", vm.name), (vm.mac, vm.addresses), lambda: self._layer(layers.claims(vm)))
