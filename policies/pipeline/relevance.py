@@ -91,9 +91,13 @@ def reach_of(peer: Peer, lists: Mapping[str, AddressList], addresses: Addresses)
     return _EVERYWHERE
 
 
-def standing(acl: Acl, source: Reach, destination: Reach) -> Reach:
-    """Where a rule stands, from where its ends can be."""
-    if acl.verdict is Verdict.DROP:
+def standing(acl: Acl, source: Reach, destination: Reach, *, observing: bool = False) -> Reach:
+    """Where a rule stands, from where its ends can be.
+
+    Args:
+        observing: is any rule in observe? What it counts is settled where packets enter, by all rules about them.
+    """
+    if acl.verdict is Verdict.DROP and not observing:
         for one, other in ((source, destination), (destination, source)):
             if one.outside_only and other.everywhere:
                 return one

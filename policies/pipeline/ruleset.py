@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from policies.acl import Acl, AddressList, Policy
+from policies.acl import Acl, AddressList, Mode, Policy
 from policies.pipeline.exchange import Exchange
 from policies.pipeline.network import Rules
 from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
@@ -141,11 +141,15 @@ class Ruleset:
             return
         before, after = dict.fromkeys(self._policy.acls), dict.fromkeys(policy.acls)
         gone = before.keys() - after.keys()
-        come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
+        was_observing, observing = (any(acl.mode is Mode.OBSERVE for acl in acls) for acls in (before, after))
+        if observing is was_observing:
+            come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
+        else:
+            come = [*after]
         for acl in gone:
             self.standing.remove(acl)
         for acl in come:
-            self.standing.put(acl, standing(acl, *self._ends(acl)))
+            self.standing.put(acl, standing(acl, *self._ends(acl), observing=observing))
         if come or gone:
             self.standing_state = object()
 
