@@ -114,7 +114,8 @@ def _ports(inventory: Inventory) -> Mapping[str, Mapping[str, int]]:
     for link in inventory.links:
         names[link.a].append(link.a_port)
         names[link.b].append(link.b_port)
-    for end in (*inventory.vms.values(), *inventory.outside.values()):
+    ends: list[Vm | OutsidePort] = [*inventory.vms.values(), *inventory.outside.values()]
+    for end in ends:
         names[end.vfn].append(end.port)
     return {vfn: {name: number for number, name in enumerate(own, 1)} for vfn, own in names.items()}
 

@@ -74,7 +74,8 @@ def test_the_page_shows_attack_rule_and_release_and_fetches_nothing() -> None:
     checks = judge.findings(evidence)
     inventory = inventories.load(ENTERPRISE / "inventory.yaml")
     html = page.render(inventory, evidence, checks, judge.summary(evidence, checks))
-    for text in ("web1", "stranger", RULE["id"], "tried 132 services &lt;script&gt;", "baseline learned", "leaf3", "12,345"):
+    reasons = "tried 132 services &lt;script&gt;"
+    for text in ("web1", "stranger", RULE["id"], reasons, "baseline learned", "leaf3", "12,345"):
         assert text in html
     assert "services <script>" not in html
     links = _Links()

@@ -59,8 +59,9 @@ def _without(draw: st.DrawFn, network: Network, vm: Vm) -> Network:
 
 def _joined(draw: st.DrawFn, network: Network, vm: Vm) -> Network:
     number = max(other.number for other in network.inventory.vms.values()) + 1
-    here = {"name": f"m{number}", "number": number, "port": f"p{number}", "mac": f"02:00:00:00:00:{number:02}"}
-    return _with(network, replace(vm, **here, addresses=()))
+    mac = f"02:00:00:00:00:{number:02}"
+    joined = replace(vm, name=f"m{number}", number=number, port=f"p{number}", mac=mac, addresses=())
+    return _with(network, joined)
 
 
 def _renumbered(draw: st.DrawFn, network: Network, vm: Vm) -> Network:
@@ -136,10 +137,8 @@ def test_following_changes_ends_where_a_new_start_would(data: st.DataObject) -> 
             fresh = Compiler(cookies).compile(network, vfn)
             assert content(after) == content(fresh)
             added, removed = after.difference(before[vfn])
-            assert (added.keys(), removed.keys()) == (
-                after.keys() - before[vfn].keys(),
-                before[vfn].keys() - after.keys(),
-            )
+            assert added.keys() == after.keys() - before[vfn].keys()
+            assert removed.keys() == before[vfn].keys() - after.keys()
             before[vfn] = after
 
 

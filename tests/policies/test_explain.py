@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.switch import Site
 
+from policies.entries import TableEntry
 from policies.explain.answer import trace_plan
 from policies.explain.finding import find, path_of
 from policies.explain.question import ask
@@ -66,7 +67,7 @@ def traces(site: Site, **params: Any) -> dict[str, dict[str, str]]:
 
 def explained(site: Site, source: str, destination: str, **params: Any) -> dict[str, Any]:
     question = {"source": source, "destination": destination, **params}
-    given = {} if params.get("answer") else {"traces": traces(site, **question)}
+    given: dict[str, Any] = {} if params.get("answer") else {"traces": traces(site, **question)}
     status, value = site.call("explain", **question, **given)
     assert status == 200, value
     assert value["agree"], value["disagreements"]
@@ -148,7 +149,7 @@ def test_what_a_rule_in_observe_would_do_is_told(site: Site) -> None:
 
 def test_a_switch_that_does_otherwise_is_loud(site: Site) -> None:
     """Its VFN, what its tables say, what it says, and what the policy says."""
-    question = {"source": "web1", "destination": "db1", "port": 5432}
+    question: dict[str, Any] = {"source": "web1", "destination": "db1", "port": 5432}
     given = traces(site, **question)
     text = given["v2"]["text"]
     start = text.index(f"\n{Table.COMMIT:2}. ") + 1
@@ -238,5 +239,6 @@ def test_traces_are_read_line_by_line() -> None:
     owner = 0xD75E << 48
     way = ((0, owner | 1), (Table.OBSERVE, owner | 2), (Table.SHADOW, None), (Table.LOOKUP, 0))
     assert path_of(TRACE) == (*way, (Table.ANSWERS, owner | 3))
-    finding = find(path_of(TRACE), {}.get)
+    nothing: dict[int, TableEntry] = {}
+    finding = find(path_of(TRACE), nothing.get)
     assert (finding.verdict, finding.table, finding.rules) == (Verdict.DROP, Table.ANSWERS, ())

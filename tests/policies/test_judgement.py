@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from support.network import Network, ends, ip_packet, networks, rules_for
 from support.policies import packets, policies, transport
 
 from policies import reference
-from policies.acl import Policy
+from policies.acl import Acl, Policy
 from policies.pipeline.ranges import FULL, cover
 from policies.reference import Packet, Tracked
 from policies.rules import SegmentationRule, Verdict
@@ -33,7 +34,7 @@ def send(network: Network, sender: Vm | OutsidePort, target: Vm | OutsidePort, p
     return target.name in network.send(sender, frame)
 
 
-def acls_of(inventory: Inventory, rules: list[SegmentationRule]) -> tuple[reference.Acl, ...]:
+def acls_of(inventory: Inventory, rules: list[SegmentationRule]) -> tuple[Acl, ...]:
     """What segmentation rules say of packets."""
     found = (acl_of(firewall) for rule in rules for firewall in translate(rule, inventory))
     return tuple(dict.fromkeys(acl for acl in found if acl is not None))
@@ -87,9 +88,9 @@ def test_answers_pass_exactly_with_their_connection(data: st.DataObject) -> None
     allowed = reference.judge(inventory, policy, acls, packet).verdict is Verdict.ALLOW
     answer = reference.reverse(packet)
     if packet.icmp_type is not None:
-        answer = reference.replace(answer, icmp_type={8: 0, 128: 129}[packet.icmp_type])
+        answer = replace(answer, icmp_type={8: 0, 128: 129}[packet.icmp_type])
     elif packet.protocol == reference.TCP:
-        answer = reference.replace(answer, tcp_flags=0x12)
+        answer = replace(answer, tcp_flags=0x12)
     tracked = Tracked.REPLY if opened and allowed else Tracked.NEW
     decision = reference.decide(inventory, policy, acls, answer, tracked)
     network.observed.clear()
@@ -111,7 +112,7 @@ def test_a_change_of_policy_holds_for_connections_that_are_known(data: st.DataOb
     old, new = Network(inventory, (), before), Network(inventory, (), after)
     send(old, sender, target, packet)
     new.connections.update({vfn: set(known) for vfn, known in old.connections.items()})
-    answer = reference.replace(reference.reverse(packet), tcp_flags=0x10 if packet.protocol == reference.TCP else 0)
+    answer = replace(reference.reverse(packet), tcp_flags=0x10 if packet.protocol == reference.TCP else 0)
     arrives = send(new, target, sender, answer)
     allowed = reference.decide(inventory, after, (), answer, Tracked.REPLY).verdict is Verdict.ALLOW
     assert not arrives or allowed, "an answer outlived its policy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy, Service
 from policies.reference import ICMP, SCTP, TCP, UDP, Packet, Tracked, answers, decide, judge, observe, reverse
@@ -41,8 +42,8 @@ def arp(source: str | None, destination: str | None) -> Packet:
 
 def solicitation(source: str, destination: str) -> Packet:
     own, target = (INVENTORY.vms[name].addresses[1] for name in (source, destination))
-    fields = {"protocol": ICMP[6], "icmp_type": 135, "target": target}
-    return Packet(source, destination, own, ip_address("ff02::1:ff00:2"), **fields)
+    group = ip_address("ff02::1:ff00:2")
+    return Packet(source, destination, own, group, protocol=ICMP[6], icmp_type=135, target=target)
 
 
 def acl(name: str, verdict: Verdict, tier: Tier = Tier.POLICY, **fields) -> Acl:
@@ -78,14 +79,14 @@ def test_tier_then_rank_then_drop_decides() -> None:
 def test_ends_and_services_must_all_fit() -> None:
     """VM, segment, every segment but one, addresses, lists; protocol and both ports."""
     ask = packet("web1", "db1")
-    fitting = [
+    fitting: list[dict[str, Any]] = [
         {},
         {"source": Peer(vm="web1"), "destination": Peer(segment="db")},
         {"source": Peer(not_segment="db"), "services": SQL},
         {"source": Peer(nets=(ip_network("10.0.0.0/31"),)), "destination": Peer(nets=(ip_network("10.0.0.2/32"),))},
         {"source": Peer(list="some"), "services": (Service(Protocol.TCP, (), ((49152, 65535),)),)},
     ]
-    others = [
+    others: list[dict[str, Any]] = [
         {"source": Peer(vm="db1")},
         {"destination": Peer(segment="outside")},
         {"destination": Peer(not_segment="db")},

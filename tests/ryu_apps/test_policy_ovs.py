@@ -135,8 +135,8 @@ def test_everybody_agrees_on_a_dozen_packets(node: Node) -> None:
         assert {row["vfn"] for row in told["vfns"] if row["by"] == "switch"} == vfns, (arguments, told)
     rule = node.ask("POST", "/v1/vms/web1/isolate", Role.OPERATOR, json={}).json()["id"]
     until(lambda: json.loads(run(node, "rules", "--state", "enforced", "--json").stdout), "the isolation is enforced")
-    for arguments in (("web1", "lab1"), ("lab1", "web1", "--answer"), ("web2", "web1", "--protocol", "icmp")):
-        result = run(node, "explain", *arguments)
+    for words in (["web1", "lab1"], ["lab1", "web1", "--answer"], ["web2", "web1", "--protocol", "icmp"]):
+        result = run(node, "explain", *words)
         assert result.exit_code == 0, result.output
         assert "tier: quarantine" in result.stdout
     assert node.ask("DELETE", f"/v1/rules/{rule}", Role.OPERATOR).is_success
@@ -154,10 +154,10 @@ def test_packets_are_counted_by_rule(node: Node) -> None:
             subprocess.run(["ip", "link", "set", port, "up"], check=True)
         wires = {port: stack.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) for port in ("hb0-1",)}
         wires["hb0-1"].bind(("hb0-1", 0))
-        for protocol, port, name, count in sent.values():
+        for protocol, service, name, count in sent.values():
             target = inventory.vms[name]
             word = "tcp" if protocol == 6 else "udp"
-            fields = {"ip_proto": protocol, f"{word}_src": 50000, f"{word}_dst": port, "tcp_flags": 2}
+            fields = {"ip_proto": protocol, f"{word}_src": 50000, f"{word}_dst": service, "tcp_flags": 2}
             packet = ip_packet(web1, ip_address("10.9.0.1"), mac_number(target.mac), target.addresses[0], fields)
             for _ in range(count):
                 wires["hb0-1"].send(frame(packet))

@@ -74,7 +74,8 @@ def test_zeek_is_read_in_every_form(tmp_path: Path, form: str) -> None:
     ]  # fmt: skip
     assert int(web["flags"]) & (SYN | FIN | RST | ACK) == SYN | FIN
     assert (int(web["state"]) & FlowState.FAILED, int(lone["state"]) & FlowState.FAILED) == (0, FlowState.FAILED)
-    assert (int(dns["proto"]), int(dns["dst_port"]), float(dns["end"] - dns["start"])) == (17, 53, pytest.approx(0.01))
+    assert (int(dns["proto"]), int(dns["dst_port"])) == (17, 53)
+    assert float(dns["end"] - dns["start"]) == pytest.approx(0.01)
     cells = found.table.iloc[2]
     assert list(found.table.columns) == list(COLUMNS)
     assert [cells[name] for name in ("syn", "fin", "rst", "ack", "psh", "app")] == ["2", "2", "0", "", "2", "ssl"]
