@@ -148,6 +148,7 @@ def test_a_released_vm_has_to_talk_soon_and_to_go_on() -> None:
 
 def test_failures_of_the_workload_are_excused_by_an_attack_only() -> None:
     """An exchange with a VM that is cut off fails rightly; after its release, or among innocents, it does not."""
+
     def failure(source: str, target: str, start: float) -> Failure:
         return Failure("pages", source, target, start, start + 1.0, "timed out")
 
