@@ -357,8 +357,8 @@ def test_a_vfn_whose_entries_do_not_stay_is_given_a_rest(site: Site) -> None:
     switch = site.switches["v1"]
     apply = switch.apply
 
-    def undone(body: bytes) -> list[dict]:
-        errors = apply(body)
+    def undone(body: bytes, down: Collection[int] = (), up: Collection[int] = ()) -> list[dict[str, Any]]:
+        errors = apply(body, down, up)
         switch.entries.clear()
         return errors
 

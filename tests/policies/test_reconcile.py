@@ -256,7 +256,7 @@ def test_a_change_is_sent_at_once_and_only_it_is_read_back() -> None:
     machine.settle()
     apply, _, read, synced = machine.seen
     assert isinstance(apply, Apply)
-    assert (list(apply.add), list(apply.remove), apply.delete) == ([POOL[3]], [POOL[0]], ())
+    assert (list(apply.add.values()), list(apply.remove.values()), apply.delete) == ([POOL[3]], [POOL[0]], ())
     assert isinstance(read, Read)
     assert set(read.cookies or ()) == {CODEC.cookie(POOL[3]), CODEC.cookie(POOL[0])}
     assert isinstance(synced, Synced)
@@ -280,7 +280,7 @@ def test_rules_without_entries_here_need_no_switch() -> None:
     machine = started(*POOL[:3])
     machine.want(replace(machine.state.goal, rules=frozenset({"another"})))
     assert machine.seen == [Synced()]
-    assert machine.state.confirmed_rules == {"another"}
+    assert machine.state.confirmed_rules == frozenset({"another"})
 
 
 def test_a_change_during_a_cycle_is_part_of_the_next() -> None:
@@ -404,7 +404,8 @@ def test_meters_come_before_the_entries_and_go_when_unused() -> None:
     machine.want(goal(POOL[:2], {1: 10, 2: 20, 3: 5}))
     apply = machine.pending
     assert isinstance(apply, Apply)
-    assert (apply.meters, apply.there) == ({2: 20, 3: 5}, {2})
+    assert apply.meters == {2: 20, 3: 5}
+    assert apply.there == frozenset({2})
     machine.settle()
     machine.want(goal(POOL[:2], {3: 5}))
     machine.settle()
@@ -423,8 +424,8 @@ def test_meters_that_a_switch_refuses_do_not_keep_its_entries_from_it() -> None:
     machine = Machine()
     apply = machine.switch.apply
 
-    def without_meters(body: bytes, *rest: Collection[int]) -> list[dict[str, Any]]:
-        errors = apply(body, *rest)
+    def without_meters(body: bytes, down: Collection[int] = (), up: Collection[int] = ()) -> list[dict[str, Any]]:
+        errors = apply(body, down, up)
         machine.switch.meters.clear()
         return errors
 
