@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 import pytest
 from support.network import Network, asking, ip_packet, own_addresses
 from support.switch import TABLE_FULL, Site
