@@ -46,6 +46,11 @@ class Reach:
     vms: frozenset[str] = frozenset()
 
     @property
+    def outside(self) -> bool:
+        """Can it be no VM?"""
+        return self.everywhere or OUTSIDE in self.segments
+
+    @property
     def outside_only(self) -> bool:
         """Is it no VM?"""
         return not self.everywhere and not self.vms and self.segments == {OUTSIDE}
@@ -95,7 +100,8 @@ def standing(acl: Acl, source: Reach, destination: Reach, *, observing: bool = F
     """Where a rule stands, from where its ends can be.
 
     Args:
-        observing: is any rule in observe? What it counts is settled where packets enter, by all rules about them.
+        observing: may a rule in observe be about packets of VMs to the outside? What it counts is settled where they
+            enter, by all rules about them.
     """
     if acl.verdict is Verdict.DROP and not observing:
         for one, other in ((source, destination), (destination, source)):

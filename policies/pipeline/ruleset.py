@@ -63,6 +63,8 @@ class Ruleset:
         self._named: dict[Acl, frozenset[str]] = {}
         """And the other way round."""
         self._lists: Mapping[str, AddressList] = {}
+        self._observing = False
+        """May a rule in observe be about packets of VMs to the outside?"""
         self._addresses: Addresses | None = None
         """Of the inventory; None: not asked for since they changed."""
         self._where: Whereabouts | None = None
@@ -141,11 +143,10 @@ class Ruleset:
             return
         before, after = dict.fromkeys(self._policy.acls), dict.fromkeys(policy.acls)
         gone = before.keys() - after.keys()
-        was_observing, observing = (any(acl.mode is Mode.OBSERVE for acl in acls) for acls in (before, after))
-        if observing is was_observing:
-            come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
-        else:
-            come = [*after]
+        observing = any(acl.mode is Mode.OBSERVE and self._ends(acl)[1].outside for acl in after)
+        come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
+        if observing is not self._observing:
+            self._observing, come = observing, [*after]
         for acl in gone:
             self.standing.remove(acl)
         for acl in come:

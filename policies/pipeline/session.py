@@ -60,7 +60,7 @@ class Session:
         self._observed: set[Acl] = set()
         self._book = Rulebook(self._layer)
         for segment in inventory.segments.values():
-            self._book.put(segment, judgement.default_entries(segment))
+            self._book.put(segment.name, judgement.default_entries(segment))
         self._memory = Memory()
         self._members = _Made(self._segment)
         """What any VFN holds of the VMs of a segment."""
@@ -104,15 +104,15 @@ class Session:
 
     def _put_shadows(self, come: Iterable[Acl], *, was_observing: bool) -> None:
         """The same of their shadows, which are there while any rule is in observe."""
-        segments = self._layout.segments.values()
+        segments = self._layout.segments
         if not self._observed:
             for asker in (*self._rules.acls, *segments):
                 self._book.remove(("shadow", asker))
             return
         if not was_observing:
             come = self._rules.acls
-            for segment in segments:
-                self._book.put(("shadow", segment), judgement.shadow_default_entries(segment))
+            for name, segment in segments.items():
+                self._book.put(("shadow", name), judgement.shadow_default_entries(segment))
         for acl in come:
             self._book.put(("shadow", acl), judgement.shadow_entries(acl, self._registers))
 
@@ -203,10 +203,9 @@ class Session:
 
     def _judging(self, acls: Sequence[Acl], judged: Iterable[str], needs: Needs) -> Group:
         """Entries of rules and defaults, and of their shadows; what several of them ask for is there once."""
-        defaults = [self._layout.segments[name] for name in judged]
-        askers: Iterable[Hashable] = chain(defaults, (acl for acl in acls if acl.mode is Mode.ENFORCE))
+        askers: Iterable[Hashable] = chain(judged, (acl for acl in acls if acl.mode is Mode.ENFORCE))
         if needs.observing:
-            askers = chain(askers, (("shadow", asker) for asker in chain(defaults, acls)))
+            askers = chain(askers, (("shadow", asker) for asker in chain(judged, acls)))
         return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
 
     def _stateless(self, needs: Needs) -> Group:
