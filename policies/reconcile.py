@@ -245,7 +245,7 @@ def _all_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, di
     if add or delete or meters:
         drift = () if state.judged else _drift(state, add, delete)
         sent = state.sent | {entry.cookie for entry in delete} | (goal.entries.keys() if add else set())
-        applying, commands = _apply(replace(state, judged=True, sent=sent), now, add, delete)
+        applying, commands = _apply(replace(state, settled=False, judged=True, sent=sent), now, add, delete)
         return applying, (*told, *drift, *commands)
     unused = sorted(state.meters.keys() - goal.meters.keys())
     dropped = (DropMeters(unused),) if unused else ()
