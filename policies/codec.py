@@ -92,16 +92,17 @@ class SwitchCodec(Protocol):
 
     def change(
         self,
-        add: Sequence[TableEntry],
+        add: Mapping[int, TableEntry],
         delete: Sequence[InstalledEntry],
-        remove: Sequence[TableEntry],
+        remove: Mapping[int, TableEntry],
         bundle_id: int,
     ) -> bytes:
         """One atomic bundle that takes out `delete` and `remove` and adds `add`.
 
         Args:
+            add: by cookie.
             delete: entries as they were read.
-            remove: entries that are there as they were once added.
+            remove: entries that are there as they were once added, by cookie.
         """
 
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
@@ -136,5 +137,5 @@ class SwitchCodec(Protocol):
 
     def differences(
         self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
-    ) -> tuple[Sequence[TableEntry], Sequence[InstalledEntry]]:
-        """(entries to add, entries to delete); `desired` by cookie."""
+    ) -> tuple[Mapping[int, TableEntry], Sequence[InstalledEntry]]:
+        """(entries to add, by cookie; entries to delete); `desired` by cookie."""

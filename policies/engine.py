@@ -328,7 +328,7 @@ class Engine:
 
     def _bundle_done(self, vfn: str, seconds: float, now: float) -> None:
         apply = self._applies.pop(vfn)
-        rules = sorted({rule for entry in apply.add for rule in entry.rules})
+        rules = sorted({rule for entry in apply.add.values() for rule in entry.rules})
         counts = {"added": len(apply.add), "deleted": len(apply.delete) + len(apply.remove)}
         body = {"vfn": vfn, "rules": rules, "urgent": False, **counts, "barrier_seconds": round(seconds, 6)}
         self.book.installed(rules, now, body)

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 from policies.codec import InstalledEntry
@@ -57,7 +58,7 @@ from policies.vfnstate import (
 )
 
 Differences = Callable[
-    [Mapping[int, TableEntry], Sequence[InstalledEntry]], tuple[Sequence[TableEntry], Sequence[InstalledEntry]]
+    [Mapping[int, TableEntry], Sequence[InstalledEntry]], tuple[Mapping[int, TableEntry], Sequence[InstalledEntry]]
 ]
 
 ANSWER_SECONDS = 15.0
@@ -68,6 +69,8 @@ FEW = 32
 """So many changed entries are read back one by one, by cookie; more, by reading everything."""
 REFUSED = "the switch refused the entries"
 
+
+_NOTHING: Mapping[int, TableEntry] = MappingProxyType({})
 
 Step = tuple[VfnState, tuple[Command, ...]]
 Difference = tuple[Mapping[int, TableEntry], Mapping[int, TableEntry]]
@@ -169,10 +172,10 @@ def _go_on(state: VfnState, now: float, difference: Difference | None = None) ->
     ratio = _present(len(added), goal.size)
     sent = state.sent | added.keys() | change.removed.keys()
     changing = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
-    add = tuple(entry for cookie, entry in added.items() if cookie not in state.ahead)
+    add = {cookie: entry for cookie, entry in added.items() if cookie not in state.ahead}
     if not (add or change.removed or meters):  # all of it has been sent ahead; the reading shows whether it is there
         return _read_back(changing, now)
-    return _apply(changing, now, add, remove=tuple(change.removed.values()))
+    return _apply(changing, now, add, remove=change.removed)
 
 
 def _present(missing: int, desired: int) -> float:
@@ -191,9 +194,9 @@ def _missing_meters(state: VfnState) -> dict[int, int]:
 def _apply(
     state: VfnState,
     now: float,
-    add: Sequence[TableEntry],
+    add: Mapping[int, TableEntry],
     delete: Sequence[InstalledEntry] = (),
-    remove: Sequence[TableEntry] = (),
+    remove: Mapping[int, TableEntry] = _NOTHING,
 ) -> Step:
     meters = _missing_meters(state)
     request = state.request + 1
@@ -272,14 +275,13 @@ def _counted(state: VfnState, event: Counted, now: float) -> Step:
     return (idle, ()) if idle.settled and not idle.doubted else _go_on(idle, now)
 
 
-def _drift(state: VfnState, add: Sequence[TableEntry], delete: Sequence[InstalledEntry]) -> tuple[Drift, ...]:
+def _drift(state: VfnState, add: Mapping[int, TableEntry], delete: Sequence[InstalledEntry]) -> tuple[Drift, ...]:
     """The part of a difference that no change of the goal explains."""
     if not state.fresh or state.held is None:
         strange = [entry for entry in delete if not _ours(entry)]
         return (Drift((), strange),) if strange else ()
-    held, missing, sent = state.held.entries, set(add), state.sent
-    kept = (entry for cookie, entry in state.goal.entries.items() if cookie in held and cookie not in sent)
-    lost = [entry for entry in kept if entry in missing]
+    held, sent = state.held.entries, state.sent
+    lost = [entry for cookie, entry in add.items() if cookie in held and cookie not in sent]
     strange = [entry for entry in delete if entry.cookie not in sent and entry.cookie not in held]
     return (Drift(lost, strange),) if lost or strange else ()
 

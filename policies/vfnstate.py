@@ -220,11 +220,12 @@ class Apply:
     """Set these meters, then send this difference as one atomic bundle."""
 
     request: int
-    add: Sequence[TableEntry]
+    add: Mapping[int, TableEntry]
+    """By cookie."""
     delete: Sequence[InstalledEntry] = ()
     """Entries that were read and must go."""
-    remove: Sequence[TableEntry] = ()
-    """Entries that are known to be there and must go."""
+    remove: Mapping[int, TableEntry] = field(default_factory=dict)
+    """Entries that are known to be there and must go, by cookie."""
     meters: Mapping[int, int] = field(default_factory=dict)
     there: frozenset[int] = frozenset()
     """Those of the meters that exist already, with another rate."""

@@ -52,12 +52,13 @@ def rows(bench: Bench) -> list[Row]:
 
 def _ways(entries: Sequence[TableEntry], switch: Connection, file: Path) -> Mapping[str, _Push]:
     """The three ways, ours first."""
-    codec = WireCodec()
-    peer = ryupeer.prepare(entries, [codec.cookie(entry) for entry in entries])
+    cookies = WireCodec().cookies(entries)
+    desired = dict(zip(cookies, entries, strict=True))
+    peer = ryupeer.prepare(entries, cookies)
 
     def ours() -> None:
         # A codec of its own each time: nothing is remembered from the round before.
-        switch.stream(WireCodec().pieces(entries, (), (), 1))
+        switch.stream(WireCodec().pieces(desired, (), {}, 1))
 
     def ofctl() -> None:
         marks.run("ovs-ofctl", "--bundle", "-O", "OpenFlow13", "add-flows", BRIDGE, str(file))

@@ -9,6 +9,7 @@ from threading import Lock
 from policies.codec import COPIES_METER, Change, InstalledEntry
 from policies.entries import TableEntry
 from ryu_apps.wire import bundle, content, flowmod, meter, monitor, stats, tablestats
+from ryu_apps.wire.oxm import canonical
 
 _XIDS = 1 << 32
 
@@ -38,8 +39,8 @@ class WireCodec:
 
     def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
         """(table, priority, cookie, match in the order of `InstalledEntry.match`)."""
-        table, priority, match = content.place(entry)
-        return table, priority, content.cookie(entry), match
+        table, priority, cookie, match, *_ = content.installed(entry)
+        return table, priority, cookie, match
 
     def add(self, entry: TableEntry) -> bytes:
         """A flow-mod ADD."""
@@ -90,9 +91,9 @@ class WireCodec:
 
     def change(
         self,
-        add: Sequence[TableEntry],
+        add: Mapping[int, TableEntry],
         delete: Sequence[InstalledEntry],
-        remove: Sequence[TableEntry],
+        remove: Mapping[int, TableEntry],
         bundle_id: int,
     ) -> bytes:
         """One atomic bundle that takes out `delete` and `remove` and adds `add`. Deletes go first, to make room."""
@@ -100,9 +101,9 @@ class WireCodec:
 
     def pieces(
         self,
-        add: Sequence[TableEntry],
+        add: Mapping[int, TableEntry],
         delete: Sequence[InstalledEntry],
-        remove: Sequence[TableEntry],
+        remove: Mapping[int, TableEntry],
         bundle_id: int,
     ) -> Iterator[bytes]:
         """The same bundle in pieces, each encoded only when it is asked for; the last one is the commit."""
@@ -111,8 +112,8 @@ class WireCodec:
         numbers = iter(range(first + 1, first + 1 + count))
         messages = chain(
             map(flowmod.delete, delete, numbers),
-            map(flowmod.remove, remove, map(content.cookie, remove), numbers),
-            map(flowmod.add, add, map(content.cookie, add), numbers),
+            map(flowmod.remove, remove.values(), remove, numbers),
+            map(flowmod.add, add.values(), add, numbers),
         )
         return bundle.pieces(messages, bundle_id, first, first + 1 + count)
 
@@ -158,8 +159,8 @@ class WireCodec:
 
     def differences(
         self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
-    ) -> tuple[list[TableEntry], list[InstalledEntry]]:
-        """(entries to add, entries to delete); `desired` by cookie.
+    ) -> tuple[dict[int, TableEntry], list[InstalledEntry]]:
+        """(entries to add, by cookie; entries to delete); `desired` by cookie.
 
         An entry with the right match but another cookie or other instructions (edited by hand) is only added: the add
         replaces it, so that no packet meets the gap between a delete and an add.
@@ -171,9 +172,9 @@ class WireCodec:
                 there.add(entry.cookie)
             else:
                 strange.append(entry)
-        missing = [entry for cookie, entry in desired.items() if cookie not in there]
-        replaced = set(map(content.place, missing)) if strange else set()
-        return missing, [entry for entry in strange if content.place_of(entry) not in replaced]
+        missing = {cookie: entry for cookie, entry in desired.items() if cookie not in there}
+        replaced = {_place(content.installed(entry)) for entry in missing.values()} if strange else set()
+        return missing, [entry for entry in strange if _place(entry) not in replaced]
 
     def _take_xids(self, count: int) -> int:
         """The first of `count` consecutive transaction ids, none of them 0."""
@@ -183,3 +184,8 @@ class WireCodec:
             first = self._next_xid
             self._next_xid += count
             return first
+
+
+def _place(entry: InstalledEntry) -> tuple[int, int, bytes]:
+    """A switch holds one entry there."""
+    return entry.table, entry.priority, canonical(entry.match)

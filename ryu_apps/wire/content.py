@@ -11,30 +11,12 @@ from struct import Struct
 
 from policies.codec import InstalledEntry
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
-from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.matches import canonical_match
+from ryu_apps.wire.layouts import laid_out
 from ryu_apps.wire.oxm import canonical
 
 _HEAD = Struct("!BHH")
-"""table, priority, length of the match"""
+"""table, priority, bytes of the match; match in canonical order and instructions follow"""
 _TAG = OWNER << OWNER_SHIFT
-
-Place = tuple[int, int, bytes]
-"""Table, priority and match in canonical order: a switch holds one entry there."""
-
-
-def place(entry: TableEntry) -> Place:
-    """Where an entry stands.
-
-    Raises:
-        PolicyError: its match has no OpenFlow form.
-    """
-    return entry.table, entry.priority, canonical_match(entry.match)
-
-
-def place_of(installed: InstalledEntry) -> Place:
-    """Where an entry that was read back stands."""
-    return installed.table, installed.priority, canonical(installed.match)
 
 
 def cookie(entry: TableEntry) -> int:
@@ -43,17 +25,28 @@ def cookie(entry: TableEntry) -> int:
     Raises:
         PolicyError: the entry has no OpenFlow form.
     """
-    return _cookie(entry.table, entry.priority, canonical_match(entry.match), encode_instructions(entry))
+    layout, values = laid_out(entry)
+    return _digest(_HEAD.pack(entry.table, entry.priority, layout.canonical_size) + layout.content(values))
 
 
-def is_intact(installed: InstalledEntry) -> bool:
+def installed(entry: TableEntry) -> InstalledEntry:
+    """An entry as the switch gives it back before it has met a packet.
+
+    Raises:
+        PolicyError: the entry has no OpenFlow form.
+    """
+    layout, values = laid_out(entry)
+    content, size = layout.content(values), layout.canonical_size
+    named = _digest(_HEAD.pack(entry.table, entry.priority, size) + content)
+    return InstalledEntry(entry.table, entry.priority, named, content[:size], content[size:], 0, 0)
+
+
+def is_intact(entry: InstalledEntry) -> bool:
     """Is an entry what its cookie says?"""
-    table, priority, claimed, match, instructions, _, _ = installed
-    if _cookie(table, priority, match, instructions) == claimed:
-        return True
-    return _cookie(table, priority, canonical(match), instructions) == claimed
+    table, priority, named, match, instructions, _, _ = entry
+    head = _HEAD.pack(table, priority, len(match))
+    return _digest(head + match + instructions) == named or _digest(head + canonical(match) + instructions) == named
 
 
-def _cookie(table: int, priority: int, match: bytes, instructions: bytes) -> int:
-    content = _HEAD.pack(table, priority, len(match)) + match + instructions
+def _digest(content: bytes) -> int:
     return _TAG | int.from_bytes(blake2b(content, digest_size=6).digest(), "big")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import struct
 
 from policies.codec import InstalledEntry
-from policies.entries import Field, TableEntry
-from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.matches import encode_match
+from policies.entries import TableEntry
+from ryu_apps.wire.layouts import laid_out
 from ryu_apps.wire.oxm import pack_match
 
 VERSION = 0x04
@@ -45,19 +44,24 @@ def add(entry: TableEntry, cookie: int, xid: int) -> bytes:
     Raises:
         PolicyError: the entry has no OpenFlow form.
     """
-    content = encode_match(entry.match) + encode_instructions(entry)
-    return _flow_mod(xid, cookie, 0, entry.table, _ADD, entry.priority, content)
+    layout, values = laid_out(entry)
+    return _flow_mod(xid, cookie, 0, entry.table, _ADD, entry.priority, layout.body(values))
 
 
 def remove(entry: TableEntry, cookie: int, xid: int) -> bytes:
-    """DELETE_STRICT of an entry as it was added: nothing happens when another cookie has taken its place meanwhile."""
-    return _flow_mod(xid, cookie, EXACT_COOKIE, entry.table, _DELETE_STRICT, entry.priority, encode_match(entry.match))
+    """DELETE_STRICT of an entry as it was added: nothing happens when another cookie has taken its place meanwhile.
+
+    Raises:
+        PolicyError: the entry has no OpenFlow form.
+    """
+    layout, values = laid_out(entry)
+    return _flow_mod(xid, cookie, EXACT_COOKIE, entry.table, _DELETE_STRICT, entry.priority, layout.match(values))
 
 
 def delete(installed: InstalledEntry, xid: int) -> bytes:
     """DELETE_STRICT of an entry as it was read, whoever made it; likewise."""
-    table, priority, content = installed.table, installed.priority, pack_match(installed.match)
-    return _flow_mod(xid, installed.cookie, EXACT_COOKIE, table, _DELETE_STRICT, priority, content)
+    table, priority, match = installed.table, installed.priority, pack_match(installed.match)
+    return _flow_mod(xid, installed.cookie, EXACT_COOKIE, table, _DELETE_STRICT, priority, match)
 
 
 def delete_by_cookie(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) -> bytes:
@@ -65,11 +69,9 @@ def delete_by_cookie(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) 
     return _flow_mod(xid, cookie, mask, table, _DELETE, 0, pack_match(b""))
 
 
-def _flow_mod(xid: int, cookie: int, mask: int, table: int, command: int, priority: int, content: bytes) -> bytes:
-    length = _FLOW_MOD.size + len(content)
-    return (
-        _FLOW_MOD.pack(VERSION, TYPE_FLOW_MOD, length, xid, cookie, mask, table, command, priority, _ANYWHERE) + content
-    )
+def _flow_mod(xid: int, cookie: int, mask: int, table: int, command: int, priority: int, rest: bytes) -> bytes:
+    length = _FLOW_MOD.size + len(rest)
+    return _FLOW_MOD.pack(VERSION, TYPE_FLOW_MOD, length, xid, cookie, mask, table, command, priority, _ANYWHERE) + rest
 
 
 def barrier_request(xid: int) -> bytes:
@@ -77,9 +79,7 @@ def barrier_request(xid: int) -> bytes:
     return message(TYPE_BARRIER_REQUEST, xid)
 
 
-def flow_stats_request(
-    xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0, match: tuple[Field, ...] = ()
-) -> bytes:
-    """Multipart request of flow statistics, by table, by cookie under a mask, by (non-strict) match."""
-    request = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask) + encode_match(match)
+def flow_stats_request(xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0) -> bytes:
+    """Multipart request of flow statistics, by table, by cookie under a mask."""
+    request = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask) + pack_match(b"")
     return message(TYPE_MULTIPART_REQUEST, xid, _MULTIPART.pack(_MULTIPART_FLOW, 0) + request)

@@ -3,68 +3,80 @@
 from __future__ import annotations
 
 import struct
-from functools import cache
+from collections.abc import Sequence
 
-from policies.entries import Copy, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
+from policies.entries import Copy, Output, Resubmit, ToController, Track
 from ryu_apps.wire.nicira import encode_copy, encode_resubmit, encode_track
-from ryu_apps.wire.oxm import OxmField, encode_value, lookup
+from ryu_apps.wire.oxm import column, lookup
+from ryu_apps.wire.packers import Column, Part, size
 
-_OUTPUT = struct.Struct("!HHIH6x")
+_OUTPUT = struct.Struct("!HH")
+"""type, length; port, limit and padding follow"""
+_LIMIT = struct.Struct("!H6x")
 _ACTION = struct.Struct("!HH")
 _APPLY = struct.Struct("!HH4x")
 _GOTO = struct.Struct("!HHB3x")
-_METER = struct.Struct("!HHI")
+_METER = struct.Struct("!HH")
+"""type, length; the meter follows"""
 
 _ACTION_OUTPUT = 0
+_OUTPUT_SIZE = 16
 _ACTION_SET_FIELD = 25
 _INSTRUCTION_GOTO = 1
 _INSTRUCTION_APPLY = 4
 _INSTRUCTION_METER = 6
-_GOTOS = tuple(_GOTO.pack(_INSTRUCTION_GOTO, _GOTO.size, table) for table in range(256))
-_PORT_CONTROLLER = 0xFFFFFFFD
+_METER_SIZE = 8
+_PORT_CONTROLLER = b"\xff\xff\xff\xfd"
 _NO_LIMIT = 0xFFE5
 """OFPCML_MAX: what Ryu writes into an output that is not to the controller, where it means nothing."""
 
-
-def encode_step(step: Step) -> bytes:
-    """One action.
-
-    Raises:
-        PolicyError: an unknown field or a value that does not fit.
-    """
-    match step:
-        case SetField():
-            head, oxm, padding = _set_field(step.name)
-            return head + encode_value(oxm, step.value) + padding
-        case Output():
-            return _OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT.size, step.port, _NO_LIMIT)
-        case ToController():
-            return _OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT.size, _PORT_CONTROLLER, step.max_len)
-        case Copy():
-            return encode_copy(step)
-        case Track():
-            return encode_track(step)
-        case Resubmit():
-            return encode_resubmit(step)
+Form = str | type[Output] | ToController | Copy | Track | Resubmit
+"""A step without its value: the name of the field that is set, an output, or another step, which has none."""
 
 
-def encode_instructions(entry: TableEntry) -> bytes:
+def parts(forms: Sequence[Form], goto: int | None, metered: bool, position: int) -> list[Part]:
     """meter, apply-actions and goto-table of an entry; nothing at all for a drop.
+
+    Args:
+        position: where the values of the steps begin among all values; the meter's stands behind them.
 
     Raises:
         PolicyError: an action has no OpenFlow form.
     """
-    instructions = b"" if entry.meter is None else _METER.pack(_INSTRUCTION_METER, _METER.size, entry.meter)
-    if entry.steps:
-        actions = b"".join(map(encode_step, entry.steps))
-        instructions += _APPLY.pack(_INSTRUCTION_APPLY, _APPLY.size + len(actions)) + actions
-    return instructions if entry.goto is None else instructions + _GOTOS[entry.goto]
+    actions: list[Part] = []
+    for form in forms:
+        actions += _action(form, position)
+        position += isinstance(form, str) or form is Output
+    written: list[Part] = []
+    if metered:
+        written += [_METER.pack(_INSTRUCTION_METER, _METER_SIZE), Column("meter", position, "I")]
+    if actions:
+        written += [_APPLY.pack(_INSTRUCTION_APPLY, _APPLY.size + size(actions)), *actions]
+    if goto is not None:
+        written.append(_GOTO.pack(_INSTRUCTION_GOTO, _GOTO.size, goto))
+    return written
 
 
-@cache
-def _set_field(name: str) -> tuple[bytes, OxmField, bytes]:
-    """What stands before the value that a field is set to, the field, what stands behind."""
+def _action(form: Form, position: int) -> list[Part]:
+    match form:
+        case str():
+            return _set_field(form, position)
+        case ToController():
+            return [_OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT_SIZE) + _PORT_CONTROLLER + _LIMIT.pack(form.max_len)]
+        case Copy():
+            return [encode_copy(form)]
+        case Track():
+            return [encode_track(form)]
+        case Resubmit():
+            return [encode_resubmit(form)]
+        case _:
+            port = Column("output", position, "I")
+            return [_OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT_SIZE), port, _LIMIT.pack(_NO_LIMIT)]
+
+
+def _set_field(name: str, position: int) -> list[Part]:
     oxm = lookup(name)
-    size = _ACTION.size + len(oxm.exact_header) + oxm.size
-    padding = bytes(-size % 8)
-    return _ACTION.pack(_ACTION_SET_FIELD, size + len(padding)) + oxm.exact_header, oxm, padding
+    length = _ACTION.size + len(oxm.exact_header) + oxm.size
+    padding = -length % 8
+    head = _ACTION.pack(_ACTION_SET_FIELD, length + padding) + oxm.exact_header
+    return [head, column(oxm, None, position), bytes(padding)]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from runtime.errors import PolicyError, TransientError
+from ryu_apps.wire.packers import Column, Part
 
 NXM_1 = 0x0001
 OPENFLOW_BASIC = 0x8000
@@ -22,6 +23,8 @@ ONF = 0x4F4E4600
 _HEADER = struct.Struct("!HBB")
 _MATCH_HEADER = struct.Struct("!HH")
 _OXM_MATCH = 1
+_FORMATS = {1: "B", 2: "H", 4: "I", 8: "Q"}
+"""`struct` formats by bytes."""
 
 
 @dataclass(frozen=True)
@@ -132,15 +135,40 @@ def lookup(name: str) -> OxmField:
         raise PolicyError("not a field of OpenFlow 1.3", key=name, remedy=f"one of {', '.join(FIELDS)}") from None
 
 
-def encode_value(field: OxmField, value: int) -> bytes:
-    """A value as wide as its field.
+def match_parts(name: str, mask: int | None, position: int) -> list[Part]:
+    """A field of a match, its value at a position among all values.
+
+    A full mask is written as exact and an empty one not at all, bits outside a mask as 0: so does the switch when it
+    gives a match back.
 
     Raises:
-        PolicyError: it does not fit.
+        PolicyError: an unknown field, a mask that does not fit or where there can be none.
     """
-    if not 0 <= value <= field.full:
-        raise PolicyError(f"{value:#x} does not fit in {field.bits} bits", key=field.name)
-    return value.to_bytes(field.size, "big")
+    oxm = lookup(name)
+    if mask is None or mask == oxm.full:
+        if not oxm.always_masked:
+            return [oxm.exact_header, column(oxm, None, position)]
+        mask = oxm.full
+    if mask == 0:
+        return []
+    if not oxm.maskable:
+        raise PolicyError("cannot be masked", key=name)
+    return [oxm.masked_header, column(oxm, mask, position), _encode_value(oxm, None, mask)]
+
+
+def column(oxm: OxmField, mask: int | None, position: int) -> Column:
+    """The place of a field's value. Only what fills whole words can be left to `struct`."""
+    if mask is None and oxm.size in _FORMATS and oxm.bits == 8 * oxm.size:
+        return Column(oxm.name, position, _FORMATS[oxm.size])
+    return Column(oxm.name, position, f"{oxm.size}s", partial(_encode_value, oxm, mask))
+
+
+def _encode_value(oxm: OxmField, mask: int | None, value: int) -> bytes:
+    if mask is not None:
+        value &= mask
+    if not 0 <= value <= oxm.full:
+        raise PolicyError(f"{value:#x} does not fit in {oxm.bits} bits", key=oxm.name)
+    return value.to_bytes(oxm.size, "big")
 
 
 def frame(size: int) -> tuple[bytes, bytes]:

@@ -101,10 +101,10 @@ def reconcile(switch: Switch, content: Iterable[TableEntry]) -> None:
     """Bring the switch to exactly these entries, as the engine does, and see by reading back that it is there."""
     desired = {CODEC.cookie(entry): entry for entry in content}
     missing, foreign = CODEC.differences(desired, switch.entries())
-    messages = [*map(CODEC.delete, foreign), *map(CODEC.add, missing)]
+    messages = [*map(CODEC.delete, foreign), *map(CODEC.add, missing.values())]
     assert switch.transact(CODEC.bundle(messages, 1)).errors == ()
     there = switch.entries()
-    assert CODEC.differences(desired, there) == ([], [])
+    assert CODEC.differences(desired, there) == ({}, [])
     assert {entry.cookie for entry in there} == set(desired)
     assert sorted(map(CODEC.identity, desired.values())) == sorted(
         (entry.table, entry.priority, entry.cookie, entry.match) for entry in there
@@ -130,7 +130,7 @@ def test_urgent_entries_are_part_of_the_whole(switch: Switch) -> None:
     assert switch.send(*map(CODEC.add, urgent)).errors == ()
     desired = {CODEC.cookie(entry): entry for entry in compiled(SMALL, "here", SMALL_RULES[:1])}
     missing, foreign = CODEC.differences(desired, switch.entries())
-    assert {entry.table for entry in missing} <= {Table.REVERSE, Table.FORWARD}
+    assert {entry.table for entry in missing.values()} <= {Table.REVERSE, Table.FORWARD}
     assert foreign == []
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import struct
 from types import SimpleNamespace
 
-from policies.entries import Field
+from policies.entries import Field, TableEntry
 from runtime.channel import Message
 from ryu_apps.copies import Copies
 from ryu_apps.peer import Peer
 from ryu_apps.sessions import Sessions
-from ryu_apps.wire.matches import encode_match
+from ryu_apps.wire.content import installed
+from ryu_apps.wire.oxm import pack_match
 from topology.inventory import parse
 
 NETWORK = parse("segments: {web: }\nvfns: {v1: {dpid: 1}}\n")
-RAW = bytes(8) + struct.pack("!IHBBQ", 0, 60, 1, 1, 7) + encode_match((Field("in_port", 1),)) + bytes(62)
+IN_PORT = pack_match(installed(TableEntry(0, 0, (Field("in_port", 1),))).match)
+RAW = bytes(8) + struct.pack("!IHBBQ", 0, 60, 1, 1, 7) + IN_PORT + bytes(62)
 
 
 def test_without_an_analyzer_copies_are_dropped_and_counted() -> None:

@@ -54,13 +54,13 @@ class PlainCodec:
 
     def change(
         self,
-        add: Sequence[TableEntry],
+        add: Mapping[int, TableEntry],
         delete: Sequence[InstalledEntry],
-        remove: Sequence[TableEntry],
+        remove: Mapping[int, TableEntry],
         bundle_id: int,
     ) -> bytes:
-        gone = [*map(self.delete, delete), *(self.delete(self.installed(entry)) for entry in remove)]
-        return self.bundle([*gone, *map(self.add, add)], bundle_id)
+        gone = [*map(self.delete, delete), *(self.delete(self.installed(entry)) for entry in remove.values())]
+        return self.bundle([*gone, *map(self.add, add.values())], bundle_id)
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         return b"".join(pickle.dumps(("meter", number, rate, number in there)) for number, rate in meters.items())
@@ -100,10 +100,14 @@ class PlainCodec:
 
     def differences(
         self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
-    ) -> tuple[list[TableEntry], list[InstalledEntry]]:
+    ) -> tuple[dict[int, TableEntry], list[InstalledEntry]]:
         there = {(one.table, one.priority, one.match): one for one in installed}
         wanted = {(one.table, one.priority, one.match): one for one in map(self.installed, desired.values())}
-        add = [entry for entry in desired.values() if there.get(_key(self.installed(entry))) != self.installed(entry)]
+        add = {
+            cookie: entry
+            for cookie, entry in desired.items()
+            if there.get(_key(self.installed(entry))) != self.installed(entry)
+        }
         return add, [one for key, one in there.items() if key not in wanted]
 
 

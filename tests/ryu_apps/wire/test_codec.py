@@ -8,20 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.entries import entries
 
-from policies.codec import InstalledEntry, SwitchCodec
+from policies.codec import SwitchCodec
 from policies.entries import OWNER, OWNER_SHIFT, Field, Output, SetField, TableEntry
 from ryu_apps.wire.codec import WireCodec
-from ryu_apps.wire.instructions import encode_instructions
+from ryu_apps.wire.content import installed
 
 CODEC: SwitchCodec = WireCodec()
 WEB = (Field("eth_type", 0x0800), Field("ip_proto", 6), Field("tcp_dst", 80))
 ENTRY = TableEntry(6, 20_000, WEB, (SetField("reg1", 3), Output(2)), 7, ("0123456789ab",))
-
-
-def installed(entry: TableEntry) -> InstalledEntry:
-    """The entry as a switch would give it back."""
-    table, priority, cookie, match = CODEC.identity(entry)
-    return InstalledEntry(table, priority, cookie, match, encode_instructions(entry), 10, 1000)
 
 
 def place(entry: TableEntry) -> tuple[int, int, bytes]:
@@ -41,7 +35,7 @@ def test_cookie_stands_for_content(content: list[TableEntry]) -> None:
     for entry in content:
         assert CODEC.cookie(entry) >> OWNER_SHIFT == OWNER
         assert CODEC.cookie(replace(entry, rules=("ffffffffffff",))) == CODEC.cookie(entry)
-    forms = {(place(entry), encode_instructions(entry)) for entry in content}
+    forms = {(place(entry), installed(entry).instructions) for entry in content}
     assert len({CODEC.cookie(entry) for entry in content}) == len(forms)
 
 
@@ -69,31 +63,31 @@ def test_cookie_is_the_same_in_every_run() -> None:
 def test_what_is_installed_differs_in_nothing(content: list[TableEntry]) -> None:
     """Desired entries read back are no difference."""
     unique = list({place(entry): entry for entry in content}.values())
-    assert CODEC.differences(by_cookie(*unique), [installed(entry) for entry in unique]) == ([], [])
+    assert CODEC.differences(by_cookie(*unique), [installed(entry) for entry in unique]) == ({}, [])
 
 
 def test_missing_entry_is_added_and_foreign_one_deleted() -> None:
     """The difference names exactly what is missing and what nobody asked for."""
     foreign = installed(replace(ENTRY, priority=9))._replace(cookie=0x1234)
-    assert CODEC.differences(by_cookie(ENTRY), [foreign]) == ([ENTRY], [foreign])
+    assert CODEC.differences(by_cookie(ENTRY), [foreign]) == (by_cookie(ENTRY), [foreign])
 
 
 def test_replaced_entry_is_added_without_a_delete() -> None:
     """New instructions for the same match are one add, so that no packet meets a gap."""
     after = replace(ENTRY, goto=8)
-    assert CODEC.differences(by_cookie(after), [installed(ENTRY)]) == ([after], [])
+    assert CODEC.differences(by_cookie(after), [installed(ENTRY)]) == (by_cookie(after), [])
 
 
 def test_entry_edited_by_hand_is_drift() -> None:
     """An entry that kept its cookie but lost its instructions is put right."""
     edited = installed(ENTRY)._replace(instructions=b"")
-    assert CODEC.differences(by_cookie(ENTRY), [edited]) == ([ENTRY], [])
+    assert CODEC.differences(by_cookie(ENTRY), [edited]) == (by_cookie(ENTRY), [])
 
 
 def test_entry_moved_by_hand_is_deleted_and_added() -> None:
     """Our cookie on a match that is not ours does not count as installed."""
     moved = installed(ENTRY)._replace(priority=1)
-    assert CODEC.differences(by_cookie(ENTRY), [moved]) == ([ENTRY], [moved])
+    assert CODEC.differences(by_cookie(ENTRY), [moved]) == (by_cookie(ENTRY), [moved])
 
 
 def test_transaction_ids_never_repeat_within_reach() -> None:

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from support.entries import entries, steps
 from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mod, ryu_instructions, ryu_match, wire
 
-from policies.codec import InstalledEntry
-from policies.entries import Copy, Field, Step, TableEntry, Track
+from policies.entries import Copy, Step, TableEntry, Track
 from runtime.errors import PolicyError, TransientError
 from ryu_apps.wire import bundle, flowmod
-from ryu_apps.wire.instructions import encode_instructions, encode_step
-from ryu_apps.wire.matches import canonical_match
+from ryu_apps.wire.content import cookie, installed
 from ryu_apps.wire.oxm import pack_match
 
 ROOT = Path(__file__).parents[3]
+APPLY = OFPROTO.OFPIT_APPLY_ACTIONS
 xids = st.integers(0, 0xFFFFFFFF)
 cookies = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
 
@@ -30,7 +29,8 @@ cookies = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
 @given(steps())
 def test_action_equals_ryu(step: Step) -> None:
     """Every kind of action is the same bytes as Ryu's."""
-    assert encode_step(step) == part(ryu_action(step))
+    entry = TableEntry(0, 0, (), (step,))
+    assert installed(entry).instructions == part(PARSER.OFPInstructionActions(APPLY, [ryu_action(step)]))
 
 
 @pytest.mark.parametrize(
@@ -46,27 +46,27 @@ def test_action_equals_ryu(step: Step) -> None:
 def test_impossible_action_is_refused(step: Step, key: str) -> None:
     """An action without an OpenFlow form, or that would come back in another, raises an error that names its field."""
     with pytest.raises(PolicyError) as caught:
-        encode_step(step)
+        cookie(TableEntry(0, 0, (), (step,)))
     assert caught.value.key == key
 
 
 @given(entries())
 def test_instructions_equal_ryu(entry: TableEntry) -> None:
     """meter, apply-actions and goto-table are the same bytes as Ryu's, and a drop is none."""
-    assert encode_instructions(entry) == b"".join(part(instruction) for instruction in ryu_instructions(entry))
+    assert installed(entry).instructions == b"".join(part(instruction) for instruction in ryu_instructions(entry))
 
 
-@given(entries(), cookies, xids)
-def test_add_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+@given(entries(), xids)
+def test_add_equals_ryu(entry: TableEntry, xid: int) -> None:
     """A whole flow-mod ADD is the same bytes as Ryu's."""
-    assert flowmod.add(entry, cookie, xid) == wire(ryu_flow_mod(entry, cookie), xid)
+    assert flowmod.add(entry, cookie(entry), xid) == wire(ryu_flow_mod(entry, cookie(entry)), xid)
 
 
-def ryu_delete(entry: TableEntry, cookie: int, match: Any) -> Any:
+def ryu_delete(entry: TableEntry, named: int, match: Any) -> Any:
     """A DELETE_STRICT that names table, priority, match and the whole cookie."""
     return PARSER.OFPFlowMod(
         DATAPATH,
-        cookie=cookie,
+        cookie=named,
         cookie_mask=0xFFFF_FFFF_FFFF_FFFF,
         table_id=entry.table,
         command=OFPROTO.OFPFC_DELETE_STRICT,
@@ -78,29 +78,30 @@ def ryu_delete(entry: TableEntry, cookie: int, match: Any) -> Any:
     )
 
 
-@given(entries(), cookies, xids)
-def test_remove_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+@given(entries(), xids)
+def test_remove_equals_ryu(entry: TableEntry, xid: int) -> None:
     """An entry of our own goes by what it was added with."""
-    assert flowmod.remove(entry, cookie, xid) == wire(ryu_delete(entry, cookie, ryu_match(entry.match)), xid)
+    assert flowmod.remove(entry, cookie(entry), xid) == wire(
+        ryu_delete(entry, cookie(entry), ryu_match(entry.match)), xid
+    )
 
 
 @given(entries(), cookies, xids)
-def test_delete_equals_ryu(entry: TableEntry, cookie: int, xid: int) -> None:
+def test_delete_equals_ryu(entry: TableEntry, found: int, xid: int) -> None:
     """An entry that was read goes by what was read, its fields in the order in which they came."""
-    match = canonical_match(entry.match)
-    installed = InstalledEntry(entry.table, entry.priority, cookie, match, b"", 0, 0)
-    ryus = wire(ryu_delete(entry, cookie, ryu_match(entry.match)), xid)
-    ours = flowmod.delete(installed, xid)
+    there = installed(entry)._replace(cookie=found)
+    ryus = wire(ryu_delete(entry, found, ryu_match(entry.match)), xid)
+    ours = flowmod.delete(there, xid)
     assert (ours[:48], len(ours)) == (ryus[:48], len(ryus))
-    assert ours[48:] == pack_match(match)
+    assert ours[48:] == pack_match(there.match)
 
 
 @given(cookies, cookies, xids)
-def test_delete_by_cookie_equals_ryu(cookie: int, mask: int, xid: int) -> None:
+def test_delete_by_cookie_equals_ryu(named: int, mask: int, xid: int) -> None:
     """Deleting by cookie reaches every table and match."""
     expected = PARSER.OFPFlowMod(
         DATAPATH,
-        cookie=cookie,
+        cookie=named,
         cookie_mask=mask,
         table_id=OFPROTO.OFPTT_ALL,
         command=OFPROTO.OFPFC_DELETE,
@@ -109,17 +110,14 @@ def test_delete_by_cookie_equals_ryu(cookie: int, mask: int, xid: int) -> None:
         out_port=OFPROTO.OFPP_ANY,
         out_group=OFPROTO.OFPG_ANY,
     )
-    assert flowmod.delete_by_cookie(cookie, mask, xid) == wire(expected, xid)
+    assert flowmod.delete_by_cookie(named, mask, xid) == wire(expected, xid)
 
 
 @given(st.integers(0, 255), cookies, cookies, xids)
-def test_flow_statistics_request_equals_ryu(table: int, cookie: int, mask: int, xid: int) -> None:
-    """A request by table, cookie and match is the same bytes as Ryu's."""
-    match = (Field("eth_type", 0x800), Field("ip_proto", 6))
-    expected = PARSER.OFPFlowStatsRequest(
-        DATAPATH, 0, table, OFPROTO.OFPP_ANY, OFPROTO.OFPG_ANY, cookie, mask, ryu_match(match)
-    )
-    assert flowmod.flow_stats_request(xid, table, cookie, mask, match) == wire(expected, xid)
+def test_flow_statistics_request_equals_ryu(table: int, named: int, mask: int, xid: int) -> None:
+    """A request by table and cookie is the same bytes as Ryu's."""
+    expected = PARSER.OFPFlowStatsRequest(DATAPATH, 0, table, OFPROTO.OFPP_ANY, OFPROTO.OFPG_ANY, named, mask)
+    assert flowmod.flow_stats_request(xid, table, named, mask) == wire(expected, xid)
 
 
 @given(xids)
@@ -130,7 +128,7 @@ def test_barrier_request_equals_ryu(xid: int) -> None:
 
 def bundled(content: list[TableEntry], bundle_id: int, xid: int) -> list[bytes]:
     """The pieces of a bundle of adds whose transaction ids begin with `xid`."""
-    adds = (flowmod.add(entry, 7, number) for number, entry in enumerate(content, xid + 1))
+    adds = (flowmod.add(entry, cookie(entry), number) for number, entry in enumerate(content, xid + 1))
     return list(bundle.pieces(adds, bundle_id, xid, xid + 1 + len(content)))
 
 
@@ -140,7 +138,7 @@ def test_bundle_equals_ryu(content: list[TableEntry], bundle_id: int, xid: int) 
     flags = OFPROTO.ONF_BF_ATOMIC | OFPROTO.ONF_BF_ORDERED
     expected = wire(PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_OPEN_REQUEST, flags, []), xid)
     for position, entry in enumerate(content, 1):
-        flow_mod = ryu_flow_mod(entry, 7)
+        flow_mod = ryu_flow_mod(entry, cookie(entry))
         flow_mod.set_xid(xid + position)
         expected += wire(PARSER.ONFBundleAddMsg(DATAPATH, bundle_id, flags, flow_mod, []), xid + position)
     commit = PARSER.ONFBundleCtrlMsg(DATAPATH, bundle_id, OFPROTO.ONF_BCT_COMMIT_REQUEST, flags, [])
@@ -189,7 +187,7 @@ def test_bundle_is_staged_before_it_is_committed(content: list[TableEntry]) -> N
 @given(st.lists(entries(), max_size=3))
 def test_messages_without_a_bundle_stay_whole(content: list[TableEntry]) -> None:
     """Flow-mods that were to be sent at once have nothing to be committed; nor has a bundle that is not ours."""
-    loose = b"".join(flowmod.add(entry, 7, 99) for entry in content)
+    loose = b"".join(flowmod.add(entry, cookie(entry), 99) for entry in content)
     assert bundle.stage(loose) == bundle.Staged(loose, b"", b"")
     cut = next(bundle.pieces([flowmod.barrier_request(101)], 5, 100, 102))
     assert bundle.stage(cut) == bundle.Staged(cut, b"", b"")
@@ -199,11 +197,12 @@ def test_messages_without_a_bundle_stay_whole(content: list[TableEntry]) -> None
 
 def test_failed_message_is_found_in_its_bundle() -> None:
     """An error's data leads to the cookie of its flow-mod, enveloped or not, and to nothing else."""
-    add = flowmod.add(TableEntry(0, 1, ()), 0xC1, 101)
+    entry = TableEntry(0, 1, ())
+    add = flowmod.add(entry, cookie(entry), 101)
     opened, commit = bundle.pieces([add], 1, 100, 102)
     enveloped = opened[24:][:64]
-    assert bundle.failed_cookie(enveloped) == 0xC1
-    assert bundle.failed_cookie(add) == 0xC1
+    assert bundle.failed_cookie(enveloped) == cookie(entry)
+    assert bundle.failed_cookie(add) == cookie(entry)
     for control in (opened[:24], commit, b"", flowmod.barrier_request(999)):
         assert bundle.failed_cookie(control) is None
 

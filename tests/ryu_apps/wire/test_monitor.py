@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 from support.entries import entries
 from support.ryu import DATAPATH, PARSER, wire
 
-from policies.codec import Change, Happened, InstalledEntry
+from policies.codec import Change, Happened
 from policies.entries import TableEntry
 from runtime.errors import TransientError
 from ryu_apps.wire import monitor, tablestats
-from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.matches import canonical_match
+from ryu_apps.wire.content import installed
 from ryu_apps.wire.oxm import pack_match
 
 HEAD = struct.pack("!II", 0x4F4E4600, 1870)
@@ -25,9 +24,9 @@ OWN = struct.pack("!HHI", 8, 3, 77)
 
 def report(happened: Happened, entry: TableEntry) -> bytes:
     """A full report as Open vSwitch writes it (ofp-monitor.c, `ofputil_append_flow_update`)."""
-    match = canonical_match(entry.match)
-    tail = pack_match(match) + encode_instructions(entry)
-    fixed = (24 + len(tail), happened, 0, entry.priority, 0, 0, 4 + len(match), entry.table, 5)
+    there = installed(entry)
+    tail = pack_match(there.match) + there.instructions
+    fixed = (24 + len(tail), happened, 0, entry.priority, 0, 0, 4 + len(there.match), entry.table, there.cookie)
     return struct.pack("!HHHHHHHBxQ", *fixed) + tail
 
 
@@ -36,13 +35,7 @@ def test_reports_are_decoded_in_order(content: list[tuple[Happened, TableEntry] 
     """What others did comes with the whole entry, what the session itself did (here None) not at all."""
     raw = HEAD + b"".join(OWN if one is None else report(*one) for one in content)
     assert monitor.decode_changes(raw) == [
-        Change(
-            happened,
-            InstalledEntry(
-                entry.table, entry.priority, 5, canonical_match(entry.match), encode_instructions(entry), 0, 0
-            ),
-        )
-        for happened, entry in filter(None, content)
+        Change(happened, installed(entry)) for happened, entry in filter(None, content)
     ]
 
 

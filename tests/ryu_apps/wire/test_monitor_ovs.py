@@ -57,7 +57,7 @@ def test_changes_by_others_are_reported_with_what_changed(switch: Switch) -> Non
     [added] = awaited(switch)
     assert (added.happened, added.entry.table, added.entry.priority) == (Happened.ADDED, table, priority)
     assert (added.entry.cookie, added.entry.match) == (cookie, match)
-    assert CODEC.differences({cookie: entry}, [added.entry]) == ([], [])
+    assert CODEC.differences({cookie: entry}, [added.entry]) == ({}, [])
     ofctl("mod-flows", "tw3", "table=4,tcp,tp_dst=80,actions=drop")
     [edited] = awaited(switch)
     assert (edited.happened, edited.entry.cookie, edited.entry.instructions) == (Happened.MODIFIED, cookie, b"")

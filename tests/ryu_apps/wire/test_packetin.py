@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.entries import Field
+from policies.entries import Field, TableEntry
 from runtime.arrays import COPY, COPY_BYTES
 from runtime.errors import TransientError
+from ryu_apps.wire.content import installed
 from ryu_apps.wire.flowmod import message
-from ryu_apps.wire.matches import encode_match
+from ryu_apps.wire.oxm import pack_match
 from ryu_apps.wire.packetin import encode_copy
 
 PACKET_IN = 10
@@ -22,7 +23,7 @@ PACKET_IN = 10
 def packet_in(data: bytes, length: int, *fields: Field) -> bytes:
     """A message as a switch sends it."""
     fixed = struct.pack("!IHBBQ", 0xFFFFFFFF, length, 1, 1, 7)
-    return message(PACKET_IN, 0, fixed + encode_match(fields) + bytes(2) + data)
+    return message(PACKET_IN, 0, fixed + pack_match(installed(TableEntry(0, 0, fields)).match) + bytes(2) + data)
 
 
 @given(st.binary(max_size=200), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF))

@@ -17,9 +17,8 @@ from policies.codec import InstalledEntry
 from policies.entries import Field, TableEntry
 from runtime.arrays import COUNTER
 from runtime.errors import TransientError
-from ryu_apps.wire.instructions import encode_instructions
-from ryu_apps.wire.matches import encode_match
-from ryu_apps.wire.oxm import unpack_match
+from ryu_apps.wire.content import installed
+from ryu_apps.wire.oxm import pack_match, unpack_match
 from ryu_apps.wire.stats import decode_counters, decode_entries
 
 u64 = st.integers(0, 0xFFFF_FFFF_FFFF_FFFF)
@@ -35,7 +34,8 @@ def body(content: list[Row]) -> bytes:
 
 def _stats(row: Row) -> bytes:
     entry, cookie, packets, octets = row
-    tail = encode_match(entry.match) + encode_instructions(entry)
+    there = installed(entry)
+    tail = pack_match(there.match) + there.instructions
     fixed = (48 + len(tail), entry.table, 1, 2, entry.priority, 3, 4, 5, cookie, packets, octets)
     return struct.pack("!HBxIIHHHH4xQQQ", *fixed) + tail
 
