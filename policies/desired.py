@@ -7,8 +7,10 @@ skipped by identity, so that a difference costs what differs.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import cached_property
+from itertools import compress, repeat, zip_longest
 
 from policies.entries import TableEntry
 
@@ -101,14 +103,17 @@ class Desired(Mapping[int, TableEntry]):
             return {}, {}
         if not isinstance(before, Desired):
             return _only(self._plain, before), _only(before, self._plain)
-        common = {id(group) for group in self.groups} & {id(group) for group in before.groups}
-        new, old = _outside(self, common), _outside(before, common)
-        return _difference(new - old, old - new)
-
-
-def _outside(desired: Desired, common: set[int]) -> set[Layer]:
-    """The layers of all groups but these."""
-    return set().union(*(group for group in desired.groups if id(group) not in common))
+        new: list[Layer] = []
+        old: list[Layer] = []
+        for one, other in zip_longest(self.groups, before.groups, fillvalue=()):
+            if one is other:
+                continue
+            # Mostly one layer has taken the place of another.
+            aligned = len(one) == len(other)
+            differing = tuple(map(operator.is_not, one, other)) if aligned else repeat(True)
+            new += compress(one, differing)
+            old += compress(other, differing)
+        return _difference(set(new).difference(old), set(old).difference(new))
 
 
 def _difference(new: set[Layer], old: set[Layer]) -> tuple[dict[int, TableEntry], dict[int, TableEntry]]:

@@ -43,7 +43,7 @@ class Compiler:
         Raises:
             PolicyError: address lists that need too many entries.
         """
-        with self._heap.undisturbed():
+        with self._heap:
             return self._follow(network).compile(vfn)
 
     def _follow(self, network: Network) -> Session:

@@ -7,31 +7,27 @@ through all of them again and again, for seconds each time, with everything else
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 MANY = 10_000
 """So many new entries are worth being taken out of the collector's sight."""
 
 
 class Heap:
-    """Counts the entries made since the last time that the collector was told to leave everything alone."""
+    """A context without collections. Many entries that were made in it are not looked at in any later one either."""
 
     def __init__(self) -> None:
         self.made = 0
-        """To be counted up by who makes them."""
+        """Entries made since entries were last taken out of sight; to be counted up by who makes them."""
+        self._enabled = False
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
-        """No collection in here; and many entries that were made in here are not looked at in any later one."""
-        enabled = gc.isenabled()
+    def __enter__(self) -> None:
+        self._enabled = gc.isenabled()
         gc.disable()
-        try:
-            yield
-        finally:
-            if enabled:
-                gc.enable()
-            if self.made >= MANY:
-                # Frozen with them is whatever garbage is there now, forever; so this is not done for a few.
-                gc.freeze()
-                self.made = 0
+
+    def __exit__(self, *_: object) -> None:
+        if self._enabled:
+            gc.enable()
+        if self.made >= MANY:
+            # Frozen with them is whatever garbage is there now, forever; so this is not done for a few.
+            gc.freeze()
+            self.made = 0

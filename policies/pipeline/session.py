@@ -64,6 +64,10 @@ class Session:
         self._memory = Memory()
         self._members = _Made(self._segment)
         """What any VFN holds of the VMs of a segment."""
+        self._known_to: dict[str, frozenset[str]] = {}
+        """Segments whose VMs each VFN knows."""
+        self._acquainted: dict[str, object] = {}
+        """Another object for a VFN whenever VMs have come to or gone from these."""
         self._done: dict[str, Desired] = {}
 
     def fits(self, inventory: Inventory) -> bool:
@@ -81,6 +85,9 @@ class Session:
             self._memory.forget(("claims", vm))
         for segment in where.changed:
             self._members.pop(segment, None)
+        for vfn, known in self._known_to.items():
+            if not known.isdisjoint(where.changed):
+                self._acquainted[vfn] = object()
         come, gone = self._rules.follow(network.policy, network.rules, where)
         self._network = network
         self._put_rules(come, gone, renumbered=before is not None and where.numbers is not before.numbers)
@@ -128,7 +135,9 @@ class Session:
             (vfn, "parts"), (home, own, assigned, given, *shared, *placed), lambda: self._parts(vfn)
         )
         members = self._memory.recall(
-            (vfn, "members"), (known, where.members), lambda: tuple(map(self._members.__getitem__, known))
+            (vfn, "members"),
+            (known, self._acquainted.get(vfn)),
+            lambda: tuple(map(self._members.__getitem__, known)),
         )
         groups = (members, *groups)
         done = self._done.get(vfn)
@@ -145,7 +154,8 @@ class Session:
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
         met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
-        known = recall((vfn, "known"), (met, self._ways, where.residence), lambda: self._known(vfn, met))
+        known = recall((vfn, "known"), (met, where.residence), lambda: self._known(vfn, met))
+        self._known_to[vfn] = recall((vfn, "known to"), (known,), lambda: frozenset(known))
         judged = recall((vfn, "judged"), (known, home), lambda: self._named({*known, *home}))
         acls = recall(
             (vfn, "acls"),

@@ -69,7 +69,8 @@ def locate(inventory: Inventory, before: Whereabouts | None = None) -> Whereabou
 
 def _differing(new: Mapping[str, Vm], old: Mapping[str, Vm]) -> tuple[list[Vm], list[Vm]]:
     """VMs that are new, or other than before; those that are no more, or not what they were."""
-    come = [vm for name, vm in new.items() if (known := old.get(name)) is not vm and known != vm]
+    others = [(vm, known) for vm, known in zip(new.values(), map(old.get, new), strict=True) if vm is not known]
+    come = [vm for vm, known in others if vm != known]
     gone = [old[vm.name] for vm in come if vm.name in old]
     if len(new) < len(old) + len(come) - len(gone):
         gone += [old[name] for name in old.keys() - new.keys()]
