@@ -155,7 +155,11 @@ class Session:
             del self._reads[xid]
 
     def port_mods(self, numbers: Iterable[int], *, down: bool) -> bytes:
-        """Messages that take ports down or up; ports that are gone are left out."""
+        """Messages that take ports down or up; ports that are gone are left out.
+
+        Open vSwitch compares with the flags that it last saw of a device and does nothing where they are as wanted, and
+        soon after another change they may be out of date. So it is told the opposite first, which changes at most that.
+        """
         messages = b""
         for number in numbers:
             port = self.ports.get(number)
@@ -164,6 +168,7 @@ class Session:
                     "port %d of %s is gone; nothing to take %s", number, self.vfn.name, "down" if down else "up"
                 )
             else:
+                messages += port_mod(number, port.mac, down=not down, xid=0)
                 messages += port_mod(number, port.mac, down=down, xid=0)
         return messages
 

@@ -116,12 +116,13 @@ def test_what_a_flow_monitor_reports_is_passed_on(connect: Callable[[], RawSwitc
 
 
 def test_ports_go_down_ahead_of_the_messages(connect: Callable[[], RawSwitch], engine: Peer) -> None:
-    """The port-mod has the port's own address and comes first; a port that is gone has none."""
+    """Port-mods have the port's own address and come first, the opposite ahead of each; a port that is gone has none."""
     switch = connect()
     data = {"dpid": ALPHA, "request": 3, "urgent": True, "down": [2, 9], "up": [1]}
     engine.send("apply", data, HELLO_MOD)
-    mods = [switch.wait(PORT_MOD)[1] for _ in range(2)]
-    assert [struct.unpack("!I4x6s2xIII4x", mod) for mod in mods] == [(2, MAC, 1, 1, 0), (1, MAC, 0, 1, 0)]
+    mods = [struct.unpack("!I4x6s2xIII4x", switch.wait(PORT_MOD)[1]) for _ in range(4)]
+    assert [(port, config) for port, _, config, _, _ in mods] == [(2, 0), (2, 1), (1, 1), (1, 0)]
+    assert {(mac, mask, features) for _, mac, _, mask, features in mods} == {(MAC, 1, 0)}
     switch.wait(2)
     switch.send(openflow(BARRIER_REPLY, switch.wait(BARRIER_REQUEST)[0]))
     assert engine.wait("applied", request=3).data["errors"] == []
