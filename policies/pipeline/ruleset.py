@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from policies.acl import Acl, AddressList, Mode, Policy
+from policies.acl import Acl, AddressList, Mode, Peer, Policy
 from policies.pipeline.exchange import Exchange
 from policies.pipeline.network import Rules
 from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
@@ -62,7 +62,10 @@ class Ruleset:
         """Rules about packets from or to a VM, by its name."""
         self._named: dict[Acl, frozenset[str]] = {}
         """And the other way round."""
-        self._lists: Mapping[str, AddressList] = {}
+        self.lists: Mapping[str, AddressList] = {}
+        """Of the policy; a list that has not changed is the same object."""
+        self._reaches: dict[Peer, Reach] = {}
+        """Of ends of rules, as far as they have been asked for since addresses or lists have changed."""
         self._observing = False
         """May a rule in observe be about packets of VMs to the outside?"""
         self._addresses: Addresses | None = None
@@ -127,10 +130,16 @@ class Ruleset:
     def _readdressed(self, policy: Policy, where: Whereabouts) -> list[Acl]:
         """Rules whose ends are now elsewhere, since addresses have other owners or lists other content."""
         moved = self._where is None or where.addresses is not self._where.addresses
-        lists = {name for name in policy.lists if policy.lists[name] != self._lists.get(name)}
-        self._where, self._lists = where, policy.lists
+        known, given = self.lists, policy.lists
+        wanted = {name: known[name] if known.get(name) == given[name] else given[name] for name in given}
+        lists = {name for name in wanted if wanted[name] is not known.get(name)}
+        if lists or tuple(wanted) != tuple(known):
+            self.lists = wanted
+        self._where = where
         if moved:
             self._addresses = None
+        if moved or lists:
+            self._reaches = {}
         if not moved and not lists:
             return []
         ends = ((acl, end) for acl in self._asked for end in (acl.source, acl.destination))
@@ -180,13 +189,20 @@ class Ruleset:
         self._named[acl] = vms
 
     def _ends(self, acl: Acl) -> tuple[Reach, Reach]:
+        return self._reach(acl.source), self._reach(acl.destination)
+
+    def _reach(self, peer: Peer) -> Reach:
+        known = self._reaches.get(peer)
+        if known is None:
+            known = self._reaches[peer] = reach_of(peer, self.lists, self._owners())
+        return known
+
+    def _owners(self) -> Addresses:
         if self._addresses is None:
             assert self._where is not None  # there is no rule before the first network
             inventory = self._where.inventory
             self._addresses = Addresses(inventory.vms.values(), many=len(inventory.vfns))
-        return reach_of(acl.source, self._lists, self._addresses), reach_of(
-            acl.destination, self._lists, self._addresses
-        )
+        return self._addresses
 
 
 _NOTHING = Assigned()

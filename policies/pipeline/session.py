@@ -68,6 +68,8 @@ class Session:
         """Segments whose VMs each VFN knows."""
         self._acquainted: dict[str, object] = {}
         """Another object for a VFN whenever VMs have come to or gone from these."""
+        self._listed: set[tuple[str, ...]] = set()
+        """Sets of address lists that some VFN has asked for."""
         self._done: dict[str, Desired] = {}
 
     def fits(self, inventory: Inventory) -> bool:
@@ -88,13 +90,17 @@ class Session:
         for vfn, known in self._known_to.items():
             if not known.isdisjoint(where.changed):
                 self._acquainted[vfn] = object()
+        lists = self._rules.lists
         come, gone = self._rules.follow(network.policy, network.rules, where)
+        for names in [names for names in self._listed if any(self._rules.lists.get(n) is not lists[n] for n in names)]:
+            self._listed.remove(names)
+            self._memory.forget(("lists", names))
         self._network = network
         self._put_rules(come, gone, renumbered=before is not None and where.numbers is not before.numbers)
 
     def _put_rules(self, come: Sequence[Acl], gone: Sequence[Acl], *, renumbered: bool) -> None:
         """Bring the entries of rules to where the rules are."""
-        lists = tuple(self._network.policy.lists)
+        lists = tuple(self._rules.lists)
         if lists != self._registers.lists or renumbered:
             come = list(self._rules.acls)
         self._registers = Registers(self._network.inventory, lists)
@@ -129,7 +135,7 @@ class Session:
         home, own, assigned = where.homes[vfn], where.residents[vfn], rules.assigned(vfn)
         given = network.ports.get(vfn, _NO_PORTS)
         transit = self._ways.transit[vfn]
-        shared = (rules.exchange_state, rules.standing_state, self._book.state, network.policy.lists)
+        shared = (rules.exchange_state, rules.standing_state, self._book.state, rules.lists)
         placed = (where.residence if transit else None, where.addresses if vfn in where.outside else None)
         known, groups = self._memory.recall(
             (vfn, "parts"), (home, own, assigned, given, *shared, *placed), lambda: self._parts(vfn)
@@ -233,10 +239,12 @@ class Session:
         """Registers of address lists; VFNs that need the same share them."""
         if not names:
             return ()
-        lists, registers = self._network.policy.lists, self._registers
-        wanted = tuple(lists[name] for name in names)
-        inputs = (self._memory.recall("lists", (registers.lists,), lambda: registers.lists), *wanted)
-        return self._memory.recall(("lists", names), inputs, lambda: (self._layer(list_entries(wanted, registers)),))
+        registers, lists = self._registers, tuple(self._rules.lists[name] for name in names)
+        bits = self._memory.recall("bits", (registers.lists,), lambda: registers.lists)
+        self._listed.add(names)
+        return self._memory.recall(
+            ("lists", names), (bits, *lists), lambda: (self._layer(list_entries(lists, registers)),)
+        )
 
     def _claims(self) -> Group:
         return tuple(map(self._claims_of, self._located.inventory.vms.values()))

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from support.network import networks, rules_for
 from support.policies import policies
 
-from policies.acl import Acl, Peer, Policy
-from policies.desired import Desired
+from policies.acl import Acl, AddressList, Peer, Policy
+from policies.desired import Desired, Layer
 from policies.entries import TableEntry
 from policies.pipeline.compile import Compiler, Network, compile_urgent, compile_vfn, missing_ports
+from policies.pipeline.tables import Table
 from policies.rules import Action, SegmentationRule, Tier, Verdict
 from policies.translate import translate
 from topology.inventory import parse
@@ -258,3 +259,27 @@ def test_isolation_and_a_rule_of_the_same_content_stand_once() -> None:
     acl = Acl("people", Tier.OPERATOR, Verdict.DROP, Peer(nets=(ip_network("192.0.2.1"),)), rank=32)
     network = Network(TWO, Policy(1, (acl,)), by_id([isolate], TWO), all_ports(TWO))
     content(Compiler(cookies).compile(network, "v1"))
+
+
+def test_an_address_list_is_compiled_again_only_when_it_has_changed() -> None:
+    """Another policy with an equal list has the same layer of addresses; one prefix more, and it is another."""
+    inventory = parse("""
+segments: {a: }
+vfns: {v1: {dpid: 1}}
+vms: {a1: {segment: a, vfn: v1, port: p, mac: "02:00:00:00:00:01", addresses: [10.0.0.1]}}
+outside: {gate: {vfn: v1, port: o, mac: "02:00:00:00:ff:01"}}
+""")
+    acl = Acl("r", Tier.INTEL, Verdict.DROP, Peer(list="bad"), Peer())
+    compiler = Compiler(cookies)
+
+    def listed(*nets: str) -> set[Layer]:
+        policy = Policy(1, (replace(acl),), {"bad": AddressList("bad", tuple(map(ip_network, nets)))})
+        desired = compiler.compile(Network(inventory, policy, {}, all_ports(inventory)), "v1")
+        return {
+            layer for layer in desired.layers() if any(e.table == Table.SOURCE_LISTS for e in layer.entries.values())
+        }
+
+    first = listed("192.0.2.0/24")
+    assert len(first) == 1
+    assert listed("192.0.2.0/24") == first
+    assert not listed("192.0.2.0/24", "198.51.100.0/24") & first
