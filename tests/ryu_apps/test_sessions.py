@@ -116,7 +116,7 @@ def test_what_a_flow_monitor_reports_is_passed_on(connect: Callable[[], RawSwitc
 
 
 def test_ports_go_down_ahead_of_the_messages(connect: Callable[[], RawSwitch], engine: Peer) -> None:
-    """Port-mods have the port's own address and come first, the opposite ahead of each; a port that is gone has none."""
+    """Port-mods have the port's own address and come first, each after its opposite; a port that is gone has none."""
     switch = connect()
     data = {"dpid": ALPHA, "request": 3, "urgent": True, "down": [2, 9], "up": [1]}
     engine.send("apply", data, HELLO_MOD)
