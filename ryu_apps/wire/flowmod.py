@@ -24,8 +24,9 @@ _ANY = 0xFFFFFFFF
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _MULTIPART_FLOW = 1
 
-_FLOW_MOD = struct.Struct("!BBHIQQBB4xH12s4x")
-"""header, cookie, cookie mask, table, command, (no timeouts,) priority, `_ANYWHERE`, (no flags)"""
+_FLOW_MOD = struct.Struct("!BBHIQQBB4xH12sH2x")
+"""header, cookie, cookie mask, table, command, (no timeouts,) priority, `_ANYWHERE`, flags"""
+_RESET_COUNTS = 4
 _ANYWHERE = bytes([0xFF]) * 12
 """No buffered packet, any out port, any out group."""
 _MULTIPART = struct.Struct("!HH4x")
@@ -40,6 +41,8 @@ def message(kind: int, xid: int, body: bytes = b"") -> bytes:
 
 def add(entry: TableEntry, cookie: int, xid: int) -> bytes:
     """ADD: replaces the entry of the same table, priority and match, whatever its cookie and instructions.
+
+    What the entry counts begins at 0; without the flag for it an entry inherits what the one it replaces has counted.
 
     Raises:
         PolicyError: the entry has no OpenFlow form.
@@ -70,8 +73,9 @@ def delete_by_cookie(cookie: int, mask: int, xid: int, table: int = ALL_TABLES) 
 
 
 def _flow_mod(xid: int, cookie: int, mask: int, table: int, command: int, priority: int, rest: bytes) -> bytes:
-    length = _FLOW_MOD.size + len(rest)
-    return _FLOW_MOD.pack(VERSION, TYPE_FLOW_MOD, length, xid, cookie, mask, table, command, priority, _ANYWHERE) + rest
+    length, flags = _FLOW_MOD.size + len(rest), _RESET_COUNTS if command == _ADD else 0
+    head = (VERSION, TYPE_FLOW_MOD, length, xid, cookie, mask, table, command, priority, _ANYWHERE, flags)
+    return _FLOW_MOD.pack(*head) + rest
 
 
 def barrier_request(xid: int) -> bytes:

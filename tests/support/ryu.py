@@ -81,6 +81,7 @@ def ryu_flow_mod(entry: TableEntry, cookie: int) -> Any:
         buffer_id=OFPROTO.OFP_NO_BUFFER,
         out_port=OFPROTO.OFPP_ANY,
         out_group=OFPROTO.OFPG_ANY,
+        flags=OFPROTO.OFPFF_RESET_COUNTS,
         match=ryu_match(entry.match),
         instructions=ryu_instructions(entry),
     )

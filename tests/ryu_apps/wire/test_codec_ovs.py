@@ -94,18 +94,24 @@ def test_whole_entries_read_back(switch: Switch, content: list[TableEntry]) -> N
     assert_reads_back(switch, distinct(content))
 
 
+def counted(switch: Switch) -> list[tuple[int, int, int, int]]:
+    """Cookie, packets, bytes and table of every entry."""
+    rows: list[tuple[int, int, int, int]] = decode_counters(switch.parts(flowmod.flow_stats_request(1))[0]).tolist()
+    return rows
+
+
 def test_counters_count(switch: Switch) -> None:
-    """Packets and bytes of an entry are read under its cookie and table."""
-    entry = TableEntry(0, 10, (Field("in_port", 1),), (Output(2),))
+    """Packets and bytes of an entry are read under its cookie and table; one that replaces it has met none yet."""
+    entry, replacement = (TableEntry(0, 10, (Field("in_port", 1),), (Output(port),)) for port in (2, 3))
     install(switch, entry)
     frame = "ffffffffffff02000000000188cc" + "00" * 46
     action = f"in_port=1 packet={frame} actions=table"
     subprocess.run(["ovs-ofctl", "-O", "OpenFlow13", "packet-out", "tw0", action], check=True)
     deadline = time.monotonic() + DEADLINE
-    counted: list[tuple[int, int, int, int]] = []
-    while counted != [(CODEC.cookie(entry), 1, 60, 0)]:
-        assert time.monotonic() < deadline, counted
-        counted = decode_counters(switch.parts(flowmod.flow_stats_request(1))[0]).tolist()
+    while counted(switch) != [(CODEC.cookie(entry), 1, 60, 0)]:
+        assert time.monotonic() < deadline, counted(switch)
+    install(switch, replacement)
+    assert counted(switch) == [(CODEC.cookie(replacement), 0, 0, 0)]
 
 
 def test_statistics_are_asked_by_table_and_cookie(switch: Switch) -> None:
