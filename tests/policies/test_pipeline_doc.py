@@ -61,6 +61,6 @@ def _ofctl(*arguments: str) -> str:
 
 
 def _dump(bridge: str) -> list[str]:
-    """Everything but cookies and counters, as the tool shows it."""
+    """Everything but cookies and what becomes of counters, as the tool shows it."""
     lines = _ofctl("dump-flows", "--no-stats", "--no-names", bridge).splitlines()
-    return sorted(re.sub(r"cookie=\w+, ", "", line) for line in lines)
+    return sorted(re.sub(r"cookie=\w+, |reset_counts ", "", line) for line in lines)
