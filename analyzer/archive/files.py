@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +24,9 @@ from analyzer.archive.schema import SCHEMA
 from analyzer.flows import Array
 from runtime.errors import ArchiveError
 
-ROW_GROUP = 20_000
-"""Rows of a merged file that are read together: few, so that a VM's flows are found without reading everybody's."""
+ROW_GROUP, ROW_GROUPS = 5_000, 50
+"""A merged file's rows are read in groups of so many, or in so many groups: few at a time, so that a VM's flows are
+found without reading everybody's, but not so few that most of a file tells of its groups."""
 MERGED_ROWS = 1_000_000
 """Rows of a merged file at most."""
 ORDER = ("dst_vm", "src_vm", "end")
@@ -51,7 +52,7 @@ class Partition:
     @property
     def over(self) -> float:
         """Epoch seconds when its hour is over."""
-        return datetime.strptime(self.hour, "%Y-%m-%dT%H").replace(tzinfo=UTC).timestamp() + 3600
+        return begins(self.hour) + 3600
 
 
 @dataclass(frozen=True, order=True)
@@ -67,13 +68,22 @@ class File:
         return self.path != other.path and self.first <= other.first and other.last <= self.last
 
 
-def partitions(archive: Path) -> Iterator[Partition]:
-    """All partitions, by hour."""
-    for hour in sorted(_folders(archive)):
-        if named := _HOUR.fullmatch(hour.name):
-            for vfn in sorted(_folders(hour)):
-                if vfn.name.startswith("vfn="):
-                    yield Partition(named[1], vfn.name.removeprefix("vfn="))
+def begins(hour: str) -> float:
+    """Epoch seconds of an hour such as "2027-01-15T08"."""
+    return datetime.fromisoformat(f"{hour}:00+00:00").timestamp()
+
+
+def hours(archive: Path) -> list[str]:
+    """All hours of which there is anything, in order."""
+    return sorted(named[1] for folder in _folders(archive) if (named := _HOUR.fullmatch(folder.name)))
+
+
+def partitions(archive: Path, of: Iterable[str] | None = None) -> Iterator[Partition]:
+    """The partitions of some hours, or all."""
+    for hour in hours(archive) if of is None else of:
+        for vfn in sorted(_folders(archive / f"hour={hour}")):
+            if vfn.name.startswith("vfn="):
+                yield Partition(hour, vfn.name.removeprefix("vfn="))
 
 
 def closed(folder: Path) -> list[File]:
@@ -95,20 +105,26 @@ def size(folder: Path) -> int:
         return 0
 
 
-def write(folder: Path, number: int, table: pa.Table) -> File:
+def row_group(rows: int) -> int:
+    """Size of the groups of a merged file with so many rows."""
+    return max(ROW_GROUP, rows // ROW_GROUPS)
+
+
+def write(folder: Path, number: int, table: pa.Table, group: int = MERGED_ROWS) -> File:
     """Close a batch: its file is on the disk when this returns.
 
     Args:
         folder: of the partition, made if absent.
         number: of the batch; raised where the folder has later ones (a clock was put back).
         table: of `SCHEMA`.
+        group: rows that are read together.
 
     Raises:
         OSError: there is no room, or no right; nothing is left behind.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = max(number, *(file.last + 1 for file in _listed(folder)), 0)
-    return _close(folder, number, number, table, MERGED_ROWS)
+    return _close(folder, number, number, table, group)
 
 
 def merge(folder: Path) -> None:
@@ -122,7 +138,7 @@ def merge(folder: Path) -> None:
         left.unlink()
     for run in _runs(closed(folder)):
         table = _ordered(pa.concat_tables([_read(file) for file in run]).unify_dictionaries())
-        _close(folder, run[0].first, run[-1].last, table, ROW_GROUP)
+        _close(folder, run[0].first, run[-1].last, table, row_group(len(table)))
     for file in set(_listed(folder)) - set(closed(folder)):
         file.path.unlink()
 
@@ -156,12 +172,12 @@ def _readable(file: File) -> Iterator[None]:
         raise ArchiveError(f"is damaged: {error}", file=file.path, remedy="move it out of the archive") from error
 
 
-def _close(folder: Path, first: int, last: int, table: pa.Table, row_group: int) -> File:
+def _close(folder: Path, first: int, last: int, table: pa.Table, group: int) -> File:
     path = folder / f"{first}-{last}.parquet"
     fresh = folder / f".{path.name}{TEMPORARY}"
     try:
         with fresh.open("wb") as file:
-            pq.write_table(table, file, compression="zstd", row_group_size=row_group, write_page_checksum=True)
+            pq.write_table(table, file, compression="zstd", row_group_size=group, write_page_checksum=True)
             file.flush()
             os.fsync(file.fileno())
         fresh.rename(path)

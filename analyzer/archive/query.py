@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,6 @@ import duckdb
 import pyarrow as pa
 
 from analyzer.archive import files
-from analyzer.archive.files import Partition
 from analyzer.archive.schema import SCHEMA
 from analyzer.flows import ACK, FIN, PSH, RST, SYN
 from runtime.errors import ArchiveError
@@ -53,10 +52,10 @@ class Filter:
     """Of `score`."""
     decision: str | None = None
 
-    def wants(self, partition: Partition) -> bool:
-        """Can there be such flows in a partition?"""
-        begun = self.until is None or partition.over - 3600 < self.until
-        return begun and (self.since is None or partition.over > self.since)
+    def wants(self, hour: str) -> bool:
+        """Can such flows have ended in an hour ("2027-01-15T08")?"""
+        begins = files.begins(hour)
+        return (self.until is None or begins < self.until) and (self.since is None or begins + 3600 > self.since)
 
     def where(self) -> tuple[list[str], dict[str, Any]]:
         """Conditions of SQL, all but that for `vm`, and the parameters."""
@@ -146,10 +145,10 @@ def _hours(archive: Path, wanted: Filter) -> list[str]:
     if not archive.is_dir():
         remedy = "start the analyzer, or name another folder with --archive"
         raise ArchiveError("there is no flow archive here", file=archive, remedy=remedy)
-    partitions = list(files.partitions(archive))
-    if not partitions:
+    hours = files.hours(archive)
+    if not hours:
         raise ArchiveError("the flow archive is empty so far", file=archive, remedy="wait for the first flows to end")
-    return sorted({partition.hour for partition in partitions if wanted.wants(partition)}, reverse=True)
+    return [hour for hour in reversed(hours) if wanted.wants(hour)]
 
 
 def _steps(hours: list[str], all_at_once: bool) -> Iterator[list[str]]:
@@ -172,7 +171,7 @@ def _ask(archive: Path, hours: Sequence[str], wanted: Filter, sql: str) -> pa.Re
     conditions, values = wanted.where()
     source, connection = _source(conditions, wanted.vm), _connect()
     for _ in range(_TRIES):
-        paths = _paths(archive, set(hours))
+        paths = _paths(archive, hours)
         try:
             if not paths:
                 connection.register("nothing", _NOTHING)
@@ -200,8 +199,8 @@ def _connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def _paths(archive: Path, hours: set[str]) -> list[str]:
-    partitions = (partition for partition in files.partitions(archive) if partition.hour in hours)
+def _paths(archive: Path, hours: Iterable[str]) -> list[str]:
+    partitions = files.partitions(archive, hours)
     return [str(file.path) for partition in partitions for file in files.closed(partition.folder(archive))]
 
 

@@ -139,7 +139,7 @@ def test_complaints_say_what_and_where(archive: Path, tmp_path: Path) -> None:
 def test_files_that_are_merged_while_one_asks_are_asked_again(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that has gone since it was listed is no error: its rows are in another one."""
     listed = query._paths
-    answers = iter([[*listed(archive, {"2027-01-15T08"}), str(archive / "gone.parquet")]])
+    answers = iter([[*listed(archive, ["2027-01-15T08"]), str(archive / "gone.parquet")]])
     monkeypatch.setattr(query, "_paths", lambda folder, hours: next(answers, None) or listed(folder, hours))
     assert ports(archive, until=START + HOUR) == [3, 2, 1]
 
