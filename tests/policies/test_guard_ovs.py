@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import select
-import socket
-import subprocess
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
-from itertools import count
-from pathlib import Path
 
 import pytest
-from support.frames import frame
 from support.network import asking, ends, ip_packet
 from support.openflow import Switch, bridge
+from support.wires import EVERYBODY, Wires, wire, wired
+from support.wires import install as put
 
 from policies.pipeline.compile import compile_vfn
 from policies.rules import Action, Scope, SegmentationRule
 from policies.simulate import Packet
 from policies.translate import translate
-from ryu_apps.wire.codec import WireCodec
 from topology.addresses import link_local, mac_number
 from topology.inventory import parse
 
 pytestmark = pytest.mark.ovs
 
-DEADLINE = 5.0
 INVENTORY = parse("""
 segments: {web: {default: allow}, app: {default: allow}}
 vfns: {here: {dpid: 1}}
@@ -48,61 +40,6 @@ LOCAL = str(link_local(LIAR))
 UDP: Packet = {"ip_proto": 17, "udp_src": 5000, "udp_dst": 5001}
 UNKNOWN_ETHERTYPE = 0x88B5
 """IEEE 802 local experimental."""
-EVERYBODY = (1 << 48) - 1
-_MIN_FRAME = 60
-"""Open vSwitch pads what it takes from a port (IEEE 802.3, without the check sequence)."""
-
-
-class Wires:
-    """A raw socket on every port: what an end sends, and what the switch delivers to it."""
-
-    def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
-        self._sockets = sockets
-        self._numbers = count(1)
-
-    def reached(self, sender: str, frames: Iterable[bytes], witness: str) -> dict[bytes, set[str]]:
-        """Who receives each frame. Known when broadcasts of `witness`, sent one after the other, have come round.
-
-        The switch asks its ports in turns: after the first it may not have seen the frames, after the second it may
-        not have passed them on, after the third it has.
-        """
-        found: dict[bytes, set[str]] = {sent: set() for sent in frames}
-        for sent in found:
-            self._sockets[sender].send(sent)
-        for _ in range(3):
-            self._await(self._marker(witness), witness, found)
-        while self._read(0.0, found):
-            pass
-        return found
-
-    def _marker(self, witness: str) -> bytes:
-        """A broadcast that nobody else sends."""
-        end = ENDS[witness]
-        ports = {"ip_proto": 17, "udp_src": 6000 + next(self._numbers), "udp_dst": 6000}
-        source = next(address for address in end.addresses if address.version == 4)
-        marker = wire(ip_packet(end, source, EVERYBODY, ip_address("255.255.255.255"), ports))
-        self._sockets[witness].send(marker)
-        return marker
-
-    def _await(self, marker: bytes, witness: str, found: dict[bytes, set[str]]) -> None:
-        end = time.monotonic() + DEADLINE
-        seen: list[bytes] = []
-        while marker not in seen:
-            seen = self._read(max(0.0, end - time.monotonic()), found)
-            assert seen, f"the broadcast of {witness} reached nobody"
-
-    def _read(self, patience: float, found: dict[bytes, set[str]]) -> list[bytes]:
-        """One frame from each port that has any, those it sends among them; notes who received which."""
-        ready, _, _ = select.select(list(self._sockets.values()), [], [], patience)
-        seen = []
-        for name, sock in self._sockets.items():
-            if sock in ready:
-                received, where = sock.recvfrom(2048)
-                outgoing = where[2] == socket.PACKET_OUTGOING
-                seen.append(b"" if outgoing else received)
-                if received in found and not outgoing:
-                    found[received].add(name)
-        return seen
 
 
 @pytest.fixture(scope="module")
@@ -114,38 +51,15 @@ def switch() -> Iterator[Switch]:
 
 @pytest.fixture(scope="module")
 def wires(switch: Switch) -> Iterator[Wires]:
-    """The ports, up, the machine's own kernel silent on them."""
-    with ExitStack() as stack:
-        yield Wires({name: stack.enter_context(_wire(end.port)) for name, end in ENDS.items()})
-
-
-@contextmanager
-def _wire(port: str) -> Iterator[socket.socket]:
-    Path(f"/proc/sys/net/ipv6/conf/{port}/disable_ipv6").write_text("1")
-    subprocess.run(["ip", "link", "set", port, "up"], check=True)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as sock:
-        sock.bind((port, 3))
-        yield sock
-
-
-_PASSES = 2
-"""Of the revalidators: the first to end may have begun before the change."""
-
-
-def wire(fields: Packet) -> bytes:
-    """The frame as it leaves and arrives."""
-    return frame(fields).ljust(_MIN_FRAME, b"\0")
+    """All ends."""
+    with wired(ENDS.values(), ENDS["mate"]) as wires:
+        yield wires
 
 
 def install(switch: Switch, *rules: SegmentationRule) -> None:
-    """The switch holds exactly what these rules ask for, and forwards by it."""
-    codec = WireCodec()
+    """The switch does what these rules ask for."""
     firewall = [each for rule in rules for each in translate(rule, INVENTORY)]
-    switch.clear()
-    entries = compile_vfn(INVENTORY, "here", PORTS, firewall)
-    assert switch.transact(codec.bundle([codec.add(entry) for entry in entries], 1)).errors == ()
-    for _ in range(_PASSES):
-        subprocess.run(["ovs-appctl", "revalidator/wait"], check=True)
+    put(switch, compile_vfn(INVENTORY, "here", PORTS, firewall))
 
 
 def packet(sender: str, source: str, receiver: str, target: str, transport: Packet = UDP) -> dict[str, int]:
@@ -234,11 +148,11 @@ FORGED: Mapping[str, tuple[str, Packet]] = {
 }
 
 
-def delivered(wires: Wires, cases: Mapping[str, tuple[str, Packet]], witness: str = "mate") -> dict[str, set[str]]:
+def delivered(wires: Wires, cases: Mapping[str, tuple[str, Packet]]) -> dict[str, set[str]]:
     """Who received the frame of each case."""
     found = {}
     for name, (sender, fields) in cases.items():
-        (reached,) = wires.reached(sender, [wire(fields)], witness).values()
+        (reached,) = wires.reached(sender, [wire(fields)]).values()
         found[name] = reached
     return found
 
@@ -272,7 +186,7 @@ def test_isolated_vm_is_cut_for_every_ethertype(switch: Switch, wires: Wires) ->
         wire(arp("mate", "fd00::2", "fd00::1")),
     ]
     for sender, frames in (("liar", [*away, *honest]), ("mate", [*home, *answers])):
-        reached = wires.reached(sender, frames, "mate")
+        reached = wires.reached(sender, frames)
         assert len(reached) == len(set(frames))
         assert {sent.hex(): who for sent, who in reached.items() if who} == {}
 
