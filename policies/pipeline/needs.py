@@ -40,18 +40,21 @@ class Needs(NamedTuple):
         return Table.SOURCE_LISTS if self.lists else Table.SOURCE
 
 
-def needs_of(acls: Iterable[Acl], segments: Collection[Segment]) -> Needs:
-    """What these rules and the defaults of these segments need."""
-    # Rules are many, and what they need is one of a few things.
-    needed = set(map(_needs_of, acls))
-    lists = {name for needs in needed for name in needs.lists}
+def needs_of(acls: Iterable[Acl]) -> frozenset[Needs]:
+    """The different needs of these rules: they are few, however many the rules."""
+    return frozenset(map(_needs_of, acls))
+
+
+def together(rules: Collection[Needs], segments: Collection[Segment]) -> Needs:
+    """What rules and the defaults of these segments need."""
+    lists = {name for needs in rules for name in needs.lists}
     return Needs(
         tracking=any("deny" in (segment.default, segment.outward) for segment in segments)
-        or any(needs.tracking for needs in needed),
-        observing=any(needs.observing for needs in needed),
-        observing_answers=any(needs.observing_answers for needs in needed),
+        or any(needs.tracking for needs in rules),
+        observing=any(needs.observing for needs in rules),
+        observing_answers=any(needs.observing_answers for needs in rules),
         stateless=tuple(segment.name for segment in segments if segment.stateless),
-        source_ports=any(needs.source_ports for needs in needed),
+        source_ports=any(needs.source_ports for needs in rules),
         lists=tuple(sorted(lists)),
     )
 

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
+from typing import NamedTuple
 
-from policies.desired import Layer
+from policies.desired import Group, Layer
 from policies.entries import Field, TableEntry
 
-_Key = tuple[int, int, tuple[Field, ...]]
+Place = tuple[int, int, tuple[Field, ...]]
 """Table, priority, match: what a switch tells entries apart by."""
+
+
+class Asked(NamedTuple):
+    """What somebody asks for."""
+
+    own: Group
+    """The layer of what nobody else asks for, if there is anything."""
+    shared: tuple[Place, ...]
+    """Where others ask for the same."""
 
 
 class Rulebook:
@@ -26,67 +36,74 @@ class Rulebook:
 
     def __init__(self, layer: Callable[[Iterable[TableEntry]], Layer]) -> None:
         self._layer = layer
-        self._entries: dict[Hashable, dict[_Key, TableEntry]] = {}
-        self._first: dict[_Key, Hashable] = {}
+        self._entries: dict[Hashable, dict[Place, TableEntry]] = {}
+        self._first: dict[Place, Hashable] = {}
         """Who asks for this; of several any one."""
-        self._several: dict[_Key, set[Hashable]] = {}
+        self._several: dict[Place, set[Hashable]] = {}
         """Who ask for the same, where there are several."""
-        self._shared: dict[_Key, Layer] = {}
-        self._layers: dict[Hashable, tuple[Layer, ...]] = {}
-        self.state = object()
-        """Another object whenever any layers have changed."""
+        self._read: dict[Hashable, Asked] = {}
+        self._shared: dict[Place, Layer] = {}
+        self.shared_state = object()
+        """Another object whenever any shared layer has changed."""
 
-    def __contains__(self, asker: Hashable) -> bool:
-        return asker in self._entries
-
-    def put(self, asker: Hashable, entries: Iterable[TableEntry]) -> None:
-        """Let somebody ask for these, and no longer for what it asked for."""
-        self.remove(asker)
-        self._entries[asker] = {_key(entry): entry for entry in entries}
-        for key in self._entries[asker]:
-            other = self._first.setdefault(key, asker)
-            if other is not asker:
-                self._several.setdefault(key, {other}).add(asker)
-                self._forget(key)
-        self.state = object()
-
-    def remove(self, asker: Hashable) -> None:
-        """Let somebody ask for nothing."""
-        for key in self._entries.pop(asker, ()):
-            asking = self._several.get(key)
-            if asking is None:
-                del self._first[key]
+    def put(self, asker: Hashable, entries: Iterable[TableEntry]) -> set[Hashable]:
+        """Let somebody ask for these, and no longer for what it asked for; tells whose own layers are others now."""
+        touched = self.remove(asker)
+        asked = {(entry.table, entry.priority, entry.match): entry for entry in entries}
+        self._entries[asker] = asked
+        for place, entry in asked.items():
+            first = self._first.setdefault(place, asker)
+            if first is asker:
                 continue
-            self._forget(key)
+            if place not in self._several:
+                self._several[place] = {first}
+                touched |= self._forget(first)
+            self._several[place].add(asker)
+            self._change(place, entry)
+        return touched
+
+    def remove(self, asker: Hashable) -> set[Hashable]:
+        """Let somebody ask for nothing; tells whose own layers are others now, its own included."""
+        touched = self._forget(asker)
+        for place, entry in self._entries.pop(asker, {}).items():
+            asking = self._several.get(place)
+            if asking is None:
+                del self._first[place]
+                continue
             asking.remove(asker)
-            self._first[key] = next(iter(asking))
+            rest = self._first[place] = next(iter(asking))
             if len(asking) == 1:
-                del self._several[key]
-        self._layers.pop(asker, None)
-        self.state = object()
+                del self._several[place]
+                touched |= self._forget(rest)
+            self._change(place, entry)
+        return touched
 
-    def layers(self, asker: Hashable) -> tuple[Layer, ...]:
-        """Its own entries, then those that others ask for as well."""
-        if asker not in self._layers:
+    def read(self, asker: Hashable) -> Asked:
+        """What somebody asks for."""
+        known = self._read.get(asker)
+        if known is None:
             entries = self._entries[asker]
-            own = [entry for key, entry in entries.items() if key not in self._several]
-            shared = [self._share(key) for key in entries if key in self._several]
-            self._layers[asker] = (*((self._layer(own),) if own else ()), *shared)
-        return self._layers[asker]
+            own = [entry for place, entry in entries.items() if place not in self._several]
+            shared = tuple(place for place in entries if place in self._several)
+            known = self._read[asker] = Asked((self._layer(own),) if own else (), shared)
+        return known
 
-    def _share(self, key: _Key) -> Layer:
-        if key not in self._shared:
-            asked = sorted((self._entries[asker][key] for asker in self._several[key]), key=lambda entry: entry.rules)
+    def layer(self, place: Place) -> Layer:
+        """The layer of a shared entry."""
+        if place not in self._shared:
+            asked = [self._entries[asker][place] for asker in self._several[place]]
             names = tuple(sorted({name for entry in asked for name in entry.rules}))
-            self._shared[key] = self._layer([replace(asked[0], rules=names)])
-        return self._shared[key]
+            if not names and len({(entry.steps, entry.goto) for entry in asked}) > 1:
+                raise ValueError(f"entries for one place contradict each other: {asked}")
+            self._shared[place] = self._layer([replace(min(asked, key=lambda entry: entry.rules), rules=names)])
+        return self._shared[place]
 
-    def _forget(self, key: _Key) -> None:
-        """The layers of all who ask for this are to be made anew."""
-        self._shared.pop(key, None)
-        for asker in self._several[key]:
-            self._layers.pop(asker, None)
+    def _forget(self, asker: Hashable) -> set[Hashable]:
+        self._read.pop(asker, None)
+        return {asker}
 
-
-def _key(entry: TableEntry) -> _Key:
-    return entry.table, entry.priority, entry.match
+    def _change(self, place: Place, entry: TableEntry) -> None:
+        """Somebody has come to ask for an entry as well, or asks for it no more. If it names nobody, it stays."""
+        if entry.rules or place not in self._several:
+            self._shared.pop(place, None)
+            self.shared_state = object()

@@ -5,16 +5,17 @@ Follows the network from one state to the next, at the cost of what has changed.
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice, takewhile
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy
 from policies.pipeline.exchange import Exchange
 from policies.pipeline.network import Rules
 from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
-from policies.pipeline.standing import Standing
 from policies.pipeline.whereabouts import Whereabouts
 from policies.rules import FirewallRule
 from policies.translate import acl_of
@@ -43,16 +44,29 @@ class Assigned:
         return cuts
 
 
+@dataclass(frozen=True)
+class Change:
+    """What has become of the rules."""
+
+    come: Collection[Acl]
+    """Rules to judge by that nobody asked for before."""
+    gone: Collection[Acl]
+    """Rules that nobody asks for any more."""
+    unshelved: Collection[Acl]
+    """Rules of the policy that stand nowhere any more."""
+    shelved: Collection[Acl]
+    """Rules of the policy that (perhaps) stand elsewhere."""
+
+
 class Ruleset:
     """Policy and firewall rules of a network whose segments stay what they are."""
 
     def __init__(self, segments: Iterable[Segment]) -> None:
         self.exchange = Exchange(segments)
-        self.standing = Standing()
         self.exchange_state = object()
         """Another object whenever `exchange` has changed."""
-        self.standing_state = object()
-        """The same of `standing`."""
+        self.stands: dict[Acl, Reach] = {}
+        """Where each rule of the policy stands."""
         self._policy = Policy()
         self._rules: Rules = {}
         self._asked: Counter[Acl] = Counter()
@@ -66,8 +80,8 @@ class Ruleset:
         """Of the policy; a list that has not changed is the same object."""
         self._reaches: dict[Peer, Reach] = {}
         """Of ends of rules, as far as they have been asked for since addresses or lists have changed."""
-        self._observing = False
-        """May a rule in observe be about packets of VMs to the outside?"""
+        self._observed: set[Acl] = set()
+        """Rules of the policy that are in observe and may be about packets of VMs to the outside."""
         self._addresses: Addresses | None = None
         """Of the inventory; None: not asked for since they changed."""
         self._where: Whereabouts | None = None
@@ -81,18 +95,18 @@ class Ruleset:
         """What segmentation rules ask of a VFN; the same object while that stays the same."""
         return self._assigned.get(vfn, _NOTHING)
 
-    def follow(self, policy: Policy, rules: Rules, where: Whereabouts) -> tuple[list[Acl], list[Acl]]:
-        """Take the network as it is now; tells which rules have come and which are gone."""
+    def follow(self, policy: Policy, rules: Rules, where: Whereabouts) -> Change:
+        """Take the network as it is now."""
         changes = self._assign(rules)
-        if policy is not self._policy:
-            changes.subtract(self._policy.acls)
-            changes.update(policy.acls)
+        before, after = _differing(self._policy.acls, policy.acls)
+        changes.subtract(before)
+        changes.update(after)
         come, gone = self._count(changes)
         moving = self._readdressed(policy, where)
-        self._stand(policy, moving)
+        unshelved, shelved = self._stand(before, after, moving)
         self._let_exchange(where, come, gone, moving)
         self._policy, self._rules = policy, rules
-        return come, gone
+        return Change(come, gone, unshelved, shelved)
 
     def _assign(self, rules: Rules) -> Counter[Acl]:
         """Hand firewall rules to their VFNs; tells how much more often, or less, each is asked for."""
@@ -147,21 +161,23 @@ class Ruleset:
             acl for acl, end in ends if (moved and end.nets) or (end.list is not None and (moved or end.list in lists))
         ]
 
-    def _stand(self, policy: Policy, moving: Collection[Acl]) -> None:
-        if policy is self._policy and not moving:
-            return
-        before, after = dict.fromkeys(self._policy.acls), dict.fromkeys(policy.acls)
-        gone = before.keys() - after.keys()
-        observing = any(acl.mode is Mode.OBSERVE and self._ends(acl)[1].outside for acl in after)
-        come = [*(after.keys() - before.keys()), *(acl for acl in moving if acl in after)]
-        if observing is not self._observing:
-            self._observing, come = observing, [*after]
+    def _stand(
+        self, before: Iterable[Acl], after: Iterable[Acl], moving: Iterable[Acl]
+    ) -> tuple[Collection[Acl], Collection[Acl]]:
+        """Rules of the policy that stand nowhere now, and those that stand elsewhere."""
+        wanted = dict.fromkeys(after)
+        gone = [acl for acl in before if acl not in wanted]
+        come = [*(acl for acl in wanted if acl not in self.stands), *(acl for acl in moving if acl in self.stands)]
+        was_observing = bool(self._observed)
+        self._observed.difference_update(gone, come)
+        self._observed.update(a for a in come if a.mode is Mode.OBSERVE and self._reach(a.destination).outside)
         for acl in gone:
-            self.standing.remove(acl)
+            del self.stands[acl]
+        if bool(self._observed) is not was_observing:
+            come = [*self.stands, *come]
         for acl in come:
-            self.standing.put(acl, standing(acl, *self._ends(acl), observing=observing))
-        if come or gone:
-            self.standing_state = object()
+            self.stands[acl] = standing(acl, *self._ends(acl), observing=bool(self._observed))
+        return gone, come
 
     def _let_exchange(
         self, where: Whereabouts, come: Iterable[Acl], gone: Iterable[Acl], moving: Iterable[Acl]
@@ -206,6 +222,16 @@ class Ruleset:
 
 
 _NOTHING = Assigned()
+
+
+def _differing(before: Sequence[Acl], after: Sequence[Acl]) -> tuple[Sequence[Acl], Sequence[Acl]]:
+    """What is left of both without what they have in common at their beginnings and ends, by identity."""
+    if before is after:
+        return (), ()
+    begin = sum(takewhile(bool, map(operator.is_, before, after)))
+    rest = min(len(before), len(after)) - begin
+    end = sum(takewhile(bool, map(operator.is_, islice(reversed(before), rest), reversed(after))))
+    return before[begin : len(before) - end], after[begin : len(after) - end]
 
 
 def _acls(rules: Iterable[FirewallRule]) -> Iterator[Acl]:

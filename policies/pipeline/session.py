@@ -6,22 +6,18 @@ Each part of a VFN's entries is remembered with what it follows from, and made a
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from policies.acl import Acl, Mode
 from policies.desired import Desired, Group, Layer
 from policies.entries import TableEntry
-from policies.pipeline import judgement, layers
+from policies.pipeline import layers
 from policies.pipeline.heap import Heap
+from policies.pipeline.judging import Home, Judging
 from policies.pipeline.lists import list_entries
 from policies.pipeline.memory import Memory
-from policies.pipeline.needs import Needs, needs_of
+from policies.pipeline.needs import Needs
 from policies.pipeline.network import Network
 from policies.pipeline.place import Place
-from policies.pipeline.registers import Registers
-from policies.pipeline.rulebook import Rulebook
-from policies.pipeline.ruleset import Ruleset
 from policies.pipeline.whereabouts import Whereabouts, locate
 from topology.graph import Ways
 from topology.model import Inventory, Vm
@@ -55,13 +51,8 @@ class Session:
         self._ways = Ways(inventory)
         self._where: Whereabouts | None = None
         self._network = Network(inventory)
-        self._registers = Registers(inventory, ())
-        self._rules = Ruleset(inventory.segments.values())
-        self._observed: set[Acl] = set()
-        self._book = Rulebook(self._layer)
-        for segment in inventory.segments.values():
-            self._book.put(segment.name, judgement.default_entries(segment))
         self._memory = Memory()
+        self._judging = Judging(inventory, self._memory, self._layer)
         self._members = _Made(self._segment)
         """What any VFN holds of the VMs of a segment."""
         self._known_to: dict[str, frozenset[str]] = {}
@@ -90,56 +81,24 @@ class Session:
         for vfn, known in self._known_to.items():
             if not known.isdisjoint(where.changed):
                 self._acquainted[vfn] = object()
-        lists = self._rules.lists
-        come, gone = self._rules.follow(network.policy, network.rules, where)
-        for names in [names for names in self._listed if any(self._rules.lists.get(n) is not lists[n] for n in names)]:
+        lists = self._judging.lists
+        self._judging.follow(network, where, renumbered=before is not None and where.numbers is not before.numbers)
+        for names in [
+            names for names in self._listed if any(self._judging.lists.get(n) is not lists[n] for n in names)
+        ]:
             self._listed.remove(names)
             self._memory.forget(("lists", names))
         self._network = network
-        self._put_rules(come, gone, renumbered=before is not None and where.numbers is not before.numbers)
-
-    def _put_rules(self, come: Sequence[Acl], gone: Sequence[Acl], *, renumbered: bool) -> None:
-        """Bring the entries of rules to where the rules are."""
-        lists = tuple(self._rules.lists)
-        if lists != self._registers.lists or renumbered:
-            come = list(self._rules.acls)
-        self._registers = Registers(self._network.inventory, lists)
-        for acl in gone:
-            self._book.remove(acl)
-            self._book.remove(("shadow", acl))
-        for acl in come:
-            if acl.mode is Mode.ENFORCE:
-                self._book.put(acl, judgement.acl_entries(acl, self._registers))
-        was_observing = bool(self._observed)
-        self._observed = {acl for acl in (*self._observed, *come) if acl.mode is Mode.OBSERVE} - {*gone}
-        if self._observed or was_observing:
-            self._put_shadows(come, was_observing=was_observing)
-
-    def _put_shadows(self, come: Iterable[Acl], *, was_observing: bool) -> None:
-        """The same of their shadows, which are there while any rule is in observe."""
-        segments = self._layout.segments
-        if not self._observed:
-            for asker in (*self._rules.acls, *segments):
-                self._book.remove(("shadow", asker))
-            return
-        if not was_observing:
-            come = self._rules.acls
-            for name, segment in segments.items():
-                self._book.put(("shadow", name), judgement.shadow_default_entries(segment))
-        for acl in come:
-            self._book.put(("shadow", acl), judgement.shadow_entries(acl, self._registers))
 
     def compile(self, vfn: str) -> Desired:
         """Every entry that a VFN must hold."""
-        where, rules, network = self._located, self._rules, self._network
-        home, own, assigned = where.homes[vfn], where.residents[vfn], rules.assigned(vfn)
-        given = network.ports.get(vfn, _NO_PORTS)
-        transit = self._ways.transit[vfn]
-        shared = (rules.exchange_state, rules.standing_state, self._book.state, rules.lists)
-        placed = (where.residence if transit else None, where.addresses if vfn in where.outside else None)
-        known, groups = self._memory.recall(
-            (vfn, "parts"), (home, own, assigned, given, *shared, *placed), lambda: self._parts(vfn)
-        )
+        where, judging = self._located, self._judging
+        home, own, assigned = where.homes[vfn], where.residents[vfn], judging.assigned(vfn)
+        given = self._network.ports.get(vfn, _NO_PORTS)
+        residence = where.residence if self._ways.transit[vfn] else None
+        addresses = where.addresses if vfn in where.outside else None
+        inputs = (home, own, assigned, given, judging.state, judging.lists, residence, addresses)
+        known, groups = self._memory.recall((vfn, "parts"), inputs, lambda: self._parts(vfn))
         members = self._memory.recall(
             (vfn, "members"),
             (known, self._acquainted.get(vfn)),
@@ -147,35 +106,30 @@ class Session:
         )
         groups = (members, *groups)
         done = self._done.get(vfn)
-        if done is None or any(map(operator.is_not, groups, done.groups)):
+        if done is None or len(groups) != len(done.groups) or any(map(operator.is_not, groups, done.groups)):
             done = self._done[vfn] = Desired(groups)
         return done
 
     def _parts(self, vfn: str) -> tuple[tuple[str, ...], tuple[Group, ...]]:
         """The segments whose VMs a VFN knows; its layers but those of their VMs."""
-        recall, where, rules, segments = self._memory.recall, self._located, self._rules, self._layout.segments
-        own, home, assigned = where.residents[vfn], where.homes[vfn], rules.assigned(vfn)
+        recall, where, judging = self._memory.recall, self._located, self._judging
+        own, home, assigned = where.residents[vfn], where.homes[vfn], judging.assigned(vfn)
         given = self._network.ports.get(vfn, _NO_PORTS)
         ports = recall((vfn, "ports"), (given,), lambda: dict(given))
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
-        met = recall((vfn, "met"), (rules.exchange_state, home), lambda: rules.exchange.known_to(home))
+        met = judging.known_to(vfn, home)
         known = recall((vfn, "known"), (met, where.residence), lambda: self._known(vfn, met))
         self._known_to[vfn] = recall((vfn, "known to"), (known,), lambda: frozenset(known))
         judged = recall((vfn, "judged"), (known, home), lambda: self._named({*known, *home}))
-        acls = recall(
-            (vfn, "acls"),
-            (rules.standing_state, home, own, assigned),
-            lambda: tuple({**rules.standing.at(home, (vm.name for vm in own)), **dict.fromkeys(assigned.acls)}),
-        )
-        needs = recall((vfn, "needs"), (acls, judged), lambda: needs_of(acls, [segments[name] for name in judged]))
+        needs, rules = judging.layers(Home(vfn, home, own, assigned, judged))
         return known, (
             recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs)),
             recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs)),
-            recall((vfn, "rules"), (acls, judged, self._book.state), lambda: self._judging(acls, judged, needs)),
             recall((vfn, "stateless"), (needs,), lambda: self._stateless(needs)),
             self._lists(needs.lists),
             recall("claims", (where.addresses,), self._claims) if vfn in where.outside else (),
+            *rules,
         )
 
     def _named(self, names: Collection[str]) -> tuple[str, ...]:
@@ -217,13 +171,6 @@ class Session:
     def _segment(self, name: str) -> Layer:
         return self._layer(layers.members(self._layout, self._located.members.get(name, ())))
 
-    def _judging(self, acls: Sequence[Acl], judged: Iterable[str], needs: Needs) -> Group:
-        """Entries of rules and defaults, and of their shadows; what several of them ask for is there once."""
-        askers: Iterable[Hashable] = chain(judged, (acl for acl in acls if acl.mode is Mode.ENFORCE))
-        if needs.observing:
-            askers = chain(askers, (("shadow", asker) for asker in chain(judged, acls)))
-        return tuple(dict.fromkeys(chain.from_iterable(map(self._book.layers, askers))))
-
     def _stateless(self, needs: Needs) -> Group:
         return tuple(self._unkept(name, needs.tracking, needs.observing_answers) for name in needs.stateless)
 
@@ -239,7 +186,7 @@ class Session:
         """Registers of address lists; VFNs that need the same share them."""
         if not names:
             return ()
-        registers, lists = self._registers, tuple(self._rules.lists[name] for name in names)
+        registers, lists = self._judging.registers, tuple(self._judging.lists[name] for name in names)
         bits = self._memory.recall("bits", (registers.lists,), lambda: registers.lists)
         self._listed.add(names)
         return self._memory.recall(
