@@ -68,9 +68,6 @@ class SwitchCodec(Protocol):
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         """The messages inside one atomic ONF bundle: open, add each, commit."""
 
-    def limit_copies(self, packets_per_second: int) -> bytes:
-        """Messages that let so many copies of packets to the controller, whether or not there was a limit before."""
-
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """Messages that let so many packets per second through each meter; `there`: those that exist already."""
 

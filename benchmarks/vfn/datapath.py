@@ -24,6 +24,7 @@ from mininet_labs import marks
 from mininet_labs.children import ROOT, Child, end, module, wait_for
 from mininet_labs.network import LabNetwork
 from policies.acl import Acl, AddressList, Peer, Policy, Service
+from policies.codec import COPIES_METER
 from policies.entries import Output, TableEntry
 from policies.pipeline.compile import Compiler, Network
 from policies.rules import Protocol, Tier, Verdict
@@ -121,8 +122,9 @@ def follow() -> None:
 def _program(full: Connection, inventory: Inventory, connections_per_second: int) -> int:
     """Put the compiled entries into the full bridge; returns how many."""
     codec = WireCodec()
-    full.send(codec.limit_copies(OpenFlowSettings().copies_per_second))
-    full.send(codec.set_meters({vm.number: connections_per_second for vm in inventory.vms.values() if vm.vfn == FULL}))
+    meters = {vm.number: connections_per_second for vm in inventory.vms.values() if vm.vfn == FULL}
+    full.send(codec.drop_meters([COPIES_METER]))
+    full.send(codec.set_meters({COPIES_METER: OpenFlowSettings().copies_per_second, **meters}))
     network = Network(inventory, policy(tuple(inventory.segments)), {}, {FULL: _ports()})
     desired = list(Compiler(lambda entries: [codec.cookie(entry) for entry in entries]).compile(network, FULL).values())
     for start in range(0, len(desired), _CHUNK):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from threading import Lock
 
-from policies.codec import COPIES_METER, Change, InstalledEntry
+from policies.codec import Change, InstalledEntry
 from policies.entries import TableEntry
 from ryu_apps.wire import bundle, content, flowmod, meter, monitor, stats, tablestats
 from ryu_apps.wire.oxm import canonical
@@ -55,11 +55,6 @@ class WireCodec:
         first = self._take_xids(len(messages) + 2)
         numbered = (one[:4] + xid.to_bytes(4, "big") + one[8:] for xid, one in enumerate(messages, first + 1))
         return b"".join(bundle.pieces(numbered, bundle_id, first, first + 1 + len(messages)))
-
-    def limit_copies(self, packets_per_second: int) -> bytes:
-        """METER_MODs of the controller meter: DELETE of whatever is there, which may be nothing, and ADD."""
-        first = self._take_xids(2)
-        return meter.delete(COPIES_METER, first) + meter.add(COPIES_METER, packets_per_second, first + 1)
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """METER_MODs that let so many packets per second through each meter; `there`: those that exist already."""

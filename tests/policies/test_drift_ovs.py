@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ def audited(node: Node, kind: str) -> list[Mapping[str, Any]]:
     return [row["body"] for row in rows if row["body"]["vfn"] == "alpha"]
 
 
+def _has_drifts(node: Node, count: int) -> bool:
+    return len(audited(node, "drift")) == count
+
+
 def test_what_others_change_is_repaired_at_once(node: Node) -> None:
     """A lost, an altered and a foreign entry: told by the switch, long before the next cycle, and on record."""
     whole = flows()
@@ -62,7 +67,7 @@ def test_what_others_change_is_repaired_at_once(node: Node) -> None:
     ):
         ofctl(*change)
         until(lambda: flows() == whole, f"repaired after {change[0]}")
-        until(lambda count=number: len(audited(node, "drift")) == count, "on record")
+        until(partial(_has_drifts, node, number), "on record")
         until(lambda: enforced(node), "read back")
     drifts = audited(node, "drift")
     assert [(drift["lost"], drift["strange"]) for drift in drifts] == [(1, 0), (1, 0), (0, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import combinations, pairwise, product
 
@@ -63,22 +64,22 @@ def allowed(
         return False
     found = (acl_of(firewall) for rule in rules for firewall in translate(rule, inventory))
     acls = [acl for acl in dict.fromkeys(found) if acl is not None]
-    names = [end.name if isinstance(end, Vm) else None for end in (a, b)]
-    return decide(inventory, Policy(), acls, _packet(names, source, target, transport)).verdict is Verdict.ALLOW
+    one, other = (end.name if isinstance(end, Vm) else None for end in (a, b))
+    packet = replace(_packet(source, target, transport), source=one, destination=other)
+    return decide(inventory, Policy(), acls, packet).verdict is Verdict.ALLOW
 
 
-def _packet(
-    names: list[str | None], source: Address, target: Address, transport: dict[str, int] | None
-) -> reference.Packet:
+def _packet(source: Address, target: Address, transport: dict[str, int] | None) -> reference.Packet:
+    """Between nobody yet."""
     if transport is None:
         if source.version == 4:
-            return reference.Packet(*names, source, target)
-        asks = {"protocol": 58, "icmp_type": 135, "target": target}
-        return reference.Packet(*names, source, ip_address("ff02::1"), **asks)
-    ports = (next((v for k, v in transport.items() if k.endswith(side)), 0) for side in ("_src", "_dst"))
+            return reference.Packet(None, None, source, target)
+        group = ip_address("ff02::1")
+        return reference.Packet(None, None, source, group, protocol=58, icmp_type=135, target=target)
+    near, far = (next((v for k, v in transport.items() if k.endswith(side)), 0) for side in ("_src", "_dst"))
     kind = transport.get("icmpv4_type", transport.get("icmpv6_type"))
     flags = transport.get("tcp_flags", 0)
-    return reference.Packet(*names, source, target, transport["ip_proto"], *ports, flags, kind)
+    return reference.Packet(None, None, source, target, transport["ip_proto"], near, far, flags, kind)
 
 
 def three_vms_and_a_router() -> Inventory:

@@ -27,9 +27,8 @@ SQL = (Service(Protocol.TCP, ((5432, 5433),)),)
 
 def packet(source: str | None, destination: str | None, **fields) -> Packet:
     """A TCP packet from port 50000 to 5432, unless told otherwise."""
-    ends = {"source_address": _address(source), "destination_address": _address(destination)}
-    ports = {"source_port": 50000, "destination_port": 5432}
-    return replace(Packet(source, destination, **ends, protocol=TCP, **ports, tcp_flags=2), **fields)
+    usual = Packet(source, destination, _address(source), _address(destination), TCP, 50000, 5432, tcp_flags=2)
+    return replace(usual, **fields)
 
 
 def _address(vm: str | None):

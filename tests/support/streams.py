@@ -59,7 +59,8 @@ def talking(opening: Vm, answering: Vm) -> Iterator[Talk]:
     running: list[subprocess.Popen[str]] = []
     talk = Talk()
     try:
-        for end, own, other, role in ((answering, *addresses[::-1], "answers"), (opening, *addresses, "opens")):
+        first, second = addresses
+        for end, own, other, role in ((answering, second, first, "answers"), (opening, first, second, "opens")):
             command = ("ip", "netns", "exec", end.port, sys.executable, "-c", _PROGRAM, own, other, role)
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             running.append(process)

@@ -12,7 +12,7 @@ from analyzer.archive.decisions import REMEMBERED_SECONDS, Decision, InForce
 from analyzer.flows import FlowState
 from analyzer.names import Names
 
-SILENT = {"dst_pkts": 0, "dst_bytes": 0}
+SILENT: dict[str, Any] = {"dst_pkts": 0, "dst_bytes": 0}
 
 
 def isolate(vm: str = "web1", scope: str = "all", rule: str = "iso") -> dict[str, Any]:
