@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv6Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.entries import TableEntry
 from policies.pipeline.border import claims_of
 from policies.pipeline.classes import destination_afar, destination_here
 from policies.pipeline.connections import opening_entries
@@ -15,7 +17,8 @@ from policies.pipeline.stamp import Stamp
 from topology.addresses import link_local
 from topology.model import Vm
 
-MAKERS = (from_vm, claims_of, destination_here, destination_afar, opening_entries)
+Maker = Callable[..., Iterator[TableEntry]]
+MAKERS: tuple[Maker, ...] = (from_vm, claims_of, destination_here, destination_afar, opening_entries)
 STAMPS = {make: Stamp(make) for make in MAKERS}
 """Used for all examples, so that most forms were made for other VMs."""
 
