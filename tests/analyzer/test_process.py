@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.telemetry import START, Exporters, Talk, inventory, ports, refused, workload
+from support.telemetry import ACK, START, SYN, Exporters, Talk, inventory, ports, refused, workload
 
 from analyzer.archive import query
 from runtime.channel import Connection, Message, Peer, Server, connect
@@ -266,7 +266,8 @@ def test_ends_cleanly_when_told(node: Node, sign: signal.Signals) -> None:
 
 def test_what_it_saw_is_archived_when_it_ends(node: Node) -> None:
     """Status tells of the archive; an orderly end closes the open batch, flows that still go on included."""
-    talks = [_dated(Talk(START - 2, "web1", "db1", 5432, 40_000 + i, 6, 0.1)) for i in range(20)]
+    opened = {"flags": SYN, "reply_flags": SYN | ACK}
+    talks = [_dated(Talk(START - 2, "web1", "db1", 5432, 40_000 + i, 6, 0.1, **opened)) for i in range(20)]
     node.send(talks, Exporters(NET))
     until(lambda: node.status()["flows"] == 20, "the flows are known")
     archive = node.status()["archive"]

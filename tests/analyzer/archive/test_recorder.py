@@ -79,9 +79,9 @@ def expected(talks: list[Talk]) -> Counter[tuple[object, ...]]:
 def test_every_packet_of_a_day_is_archived_once(tmp_path: Path) -> None:
     """Packets and bytes of every conversation, each way, at its primary VFN only; lasting ones in parts that add up."""
     kept = Kept()
-    day = live(tmp_path, kept, part_seconds=10.0)
-    talks = workload(START, START + 40, 3)
-    pass_(day, talks, START, START + 60)
+    day = live(tmp_path, kept, part_seconds=5.0)
+    talks = workload(START, START + 25, 3)
+    pass_(day, talks, START, START + 45)
     day.close()
     assert +sums(kept.rows) == +expected(talks)
     whole = [row for row in kept.rows if row["part"] == 0]
