@@ -31,6 +31,7 @@ from policies.pipeline.tables import (
 from topology.model import OutsidePort, Vfn, Vm
 
 _KNOWN = 1000
+_FROM_WITHIN = 900
 _FROM_OUTSIDE = 800
 _FROM_VM = 700
 _TELLING = 600
@@ -79,8 +80,9 @@ def to_all(place: Place, vms: Collection[str], wary: Collection[str]) -> Iterato
     """Along the tree, to the outside and to VMs; those of default-deny segments get only what resolves addresses.
 
     A VM that asks for the address of another that it may talk to has been led there by the destination table. What is
-    left are addresses of the outside and of nobody, and no VM needs to hear of them. (The outside is not held to that:
-    its routers announce themselves by asking.) A switch never sends a packet out of the port where it came in, so on a
+    left are addresses of the outside and of nobody, and no VM needs to hear of them. The outside is not held to that:
+    its routers announce themselves by asking. But nobody is outside behind a cable that leads to no outside port: what
+    comes from there is a VM's, known or not. A switch never sends a packet out of the port where it came in, so on a
     tree nothing comes back.
 
     Args:
@@ -90,9 +92,13 @@ def to_all(place: Place, vms: Collection[str], wary: Collection[str]) -> Iterato
     there = {vm.name: place.ports[vm.port] for vm in place.vms if vm.name in vms and vm.port in place.ports}
     trunk = (*place.tree, *place.gates)
     everybody = (*trunk, *there.values())
+    outwards = (*place.outward, *place.gates)
     for fields in _ASKING:
+        for port in place.tree:
+            if port not in place.outward:
+                yield _out(_FROM_WITHIN, {**fields, "in_port": port}, outwards)
         yield _out(_FROM_OUTSIDE, {**fields, SOURCE_SEGMENT: 0}, everybody)
-        yield _out(_FROM_VM, fields, (*place.outward, *place.gates))
+        yield _out(_FROM_VM, fields, outwards)
     for fields in _RESOLVING:
         yield _out(_TELLING, fields, everybody)
     yield _out(_GROUP, _TO_ALL, (*trunk, *(port for name, port in there.items() if name not in wary)))

@@ -34,7 +34,7 @@ from policies.simulate import Simulator
 from policies.translate import acl_of, translate
 from topology.addresses import mac_number
 from topology.inventory import parse
-from topology.model import Address, Inventory, Vm
+from topology.model import Address, Inventory, OutsidePort, Vm
 
 TCP, UDP, SCTP = 6, 17, 132
 ALL_ROUTERS = (0xFF02 << 112) | 2
@@ -153,7 +153,14 @@ def test_broadcasts_reach_all_who_may_hear_them(data) -> None:
     all_ends = {end.name for end in ends(inventory)}
     hearers = set() if a.name in silenced else all_ends - deaf
     assert network.send(a, shout) == sorted(hearers - closed)
-    assert network.send(a, question) == sorted(hearers - ({*inventory.vms} if isinstance(a, Vm) else set()))
+    heard = network.send(a, question)
+    if isinstance(a, OutsidePort):
+        assert heard == sorted(hearers)
+    elif len({gate.vfn for gate in inventory.outside.values()}) < 2:
+        assert heard == sorted(hearers - inventory.vms.keys())
+    else:
+        # Between two ways outside a question of a VM that is not known there might be an announcement of a router.
+        assert hearers - inventory.vms.keys() <= {*heard} <= hearers
 
 
 def usual_frames(inventory: Inventory, end: End) -> Iterator[dict[str, int]]:
