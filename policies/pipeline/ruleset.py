@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, takewhile
+from itertools import compress
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy
 from policies.pipeline.exchange import Exchange
@@ -225,13 +225,15 @@ _NOTHING = Assigned()
 
 
 def _differing(before: Sequence[Acl], after: Sequence[Acl]) -> tuple[Sequence[Acl], Sequence[Acl]]:
-    """What is left of both without what they have in common at their beginnings and ends, by identity."""
+    """Those that are not the same objects: (only before, only after). Rules may be many, and few of them others."""
     if before is after:
         return (), ()
-    begin = sum(takewhile(bool, map(operator.is_, before, after)))
-    rest = min(len(before), len(after)) - begin
-    end = sum(takewhile(bool, map(operator.is_, islice(reversed(before), rest), reversed(after))))
-    return before[begin : len(before) - end], after[begin : len(after) - end]
+    old, new = set(map(id, before)), set(map(id, after))
+    return _without(before, new), _without(after, old)
+
+
+def _without(acls: Sequence[Acl], known: set[int]) -> list[Acl]:
+    return list(compress(acls, map(operator.not_, map(known.__contains__, map(id, acls)))))
 
 
 def _acls(rules: Iterable[FirewallRule]) -> Iterator[Acl]:
