@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -266,8 +266,8 @@ def test_ends_cleanly_when_told(node: Node, sign: signal.Signals) -> None:
 
 def test_what_it_saw_is_archived_when_it_ends(node: Node) -> None:
     """Status tells of the archive; an orderly end closes the open batch, flows that still go on included."""
-    opened = {"flags": SYN, "reply_flags": SYN | ACK}
-    talks = [_dated(Talk(START - 2, "web1", "db1", 5432, 40_000 + i, 6, 0.1, **opened)) for i in range(20)]
+    first = Talk(START - 2, "web1", "db1", 5432, 40_000, 6, 0.1, flags=SYN, reply_flags=SYN | ACK)
+    talks = [_dated(replace(first, src_port=40_000 + i)) for i in range(20)]
     node.send(talks, Exporters(NET))
     until(lambda: node.status()["flows"] == 20, "the flows are known")
     archive = node.status()["archive"]
