@@ -56,17 +56,8 @@ class SwitchCodec(Protocol):
     def cookies(self, entries: Iterable[TableEntry]) -> list[int]:
         """Cookies of many entries, in their order."""
 
-    def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
-        """(table, priority, cookie, match bytes as the switch gives them back)."""
-
     def add(self, entry: TableEntry) -> bytes:
         """A flow-mod ADD."""
-
-    def delete(self, installed: InstalledEntry) -> bytes:
-        """A flow-mod DELETE_STRICT."""
-
-    def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
-        """The messages inside one atomic ONF bundle: open, add each, commit."""
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """Messages that let so many packets per second through each meter; `there`: those that exist already."""

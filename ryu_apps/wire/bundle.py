@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from runtime.errors import TransientError
 from ryu_apps.wire.flowmod import HEADER, TYPE_EXPERIMENTER, TYPE_FLOW_MOD, VERSION, message
 from ryu_apps.wire.oxm import ONF
 
@@ -59,7 +58,7 @@ class Staged:
 
 
 @dataclass(frozen=True)
-class ControlMessage:
+class _Message:
     """A bundle control message."""
 
     xid: int
@@ -85,7 +84,8 @@ def pieces(messages: Iterable[bytes], bundle_id: int, open_xid: int, commit_xid:
         if len(piece) > _PIECE:
             yield b"".join(piece)
             piece.clear()
-    yield b"".join(piece)
+    if piece:
+        yield b"".join(piece)
     yield _control(commit_xid, bundle_id, Control.COMMIT_REQUEST)
 
 
@@ -102,25 +102,14 @@ def stage(messages: bytes) -> Staged:
     return Staged(messages[:start], messages[start:], discard)
 
 
-def decode_control(raw: bytes) -> ControlMessage | None:
-    """A bundle control message out of a whole OpenFlow message; None when it is another kind of message.
-
-    Raises:
-        TransientError: it is not one whole message.
-    """
-    if len(raw) < HEADER.size or HEADER.unpack_from(raw)[2] != len(raw):
-        raise TransientError(f"{len(raw)} bytes are not one OpenFlow message")
-    return _parse_control(raw)
-
-
-def _parse_control(raw: bytes) -> ControlMessage | None:
+def _parse_control(raw: bytes) -> _Message | None:
     if len(raw) < _CONTROL_SIZE:
         return None
     _, kind, _, xid = HEADER.unpack_from(raw)
     experimenter, subtype, bundle_id, control, _ = _CONTROL.unpack_from(raw, HEADER.size)
     if (kind, experimenter, subtype) != (TYPE_EXPERIMENTER, ONF, _KIND_CONTROL) or control not in set(Control):
         return None
-    return ControlMessage(xid, bundle_id, Control(control))
+    return _Message(xid, bundle_id, Control(control))
 
 
 def failed_cookie(data: bytes) -> int | None:

@@ -37,24 +37,9 @@ class WireCodec:
         """
         return list(map(content.cookie, entries))
 
-    def identity(self, entry: TableEntry) -> tuple[int, int, int, bytes]:
-        """(table, priority, cookie, match in the order of `InstalledEntry.match`)."""
-        table, priority, cookie, match, *_ = content.installed(entry)
-        return table, priority, cookie, match
-
     def add(self, entry: TableEntry) -> bytes:
         """A flow-mod ADD."""
         return flowmod.add(entry, content.cookie(entry), self._take_xids(1))
-
-    def delete(self, installed: InstalledEntry) -> bytes:
-        """A flow-mod DELETE_STRICT of this entry with this cookie."""
-        return flowmod.delete(installed, self._take_xids(1))
-
-    def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
-        """The messages inside one atomic, ordered ONF bundle: open, add each, commit."""
-        first = self._take_xids(len(messages) + 2)
-        numbered = (one[:4] + xid.to_bytes(4, "big") + one[8:] for xid, one in enumerate(messages, first + 1))
-        return b"".join(bundle.pieces(numbered, bundle_id, first, first + 1 + len(messages)))
 
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """METER_MODs that let so many packets per second through each meter; `there`: those that exist already."""

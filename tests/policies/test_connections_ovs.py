@@ -71,8 +71,7 @@ class World:
         for vfn, switch in self.switches.items():
             desired = {CODEC.cookie(entry): entry for entry in self.compiled(vfn, acls)}
             missing, foreign = CODEC.differences(desired, switch.entries())
-            messages = [*map(CODEC.delete, foreign), *map(CODEC.add, missing.values())]
-            assert switch.transact(CODEC.bundle(messages, 1)).errors == ()
+            assert switch.transact(CODEC.change(missing, foreign, {}, 1)).errors == ()
         for _ in range(2):  # the pass that ends first may have begun before the change
             subprocess.run(["ovs-appctl", "revalidator/wait"], check=True)
 

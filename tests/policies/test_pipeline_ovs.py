@@ -101,8 +101,7 @@ def reconcile(switch: Switch, content: Iterable[TableEntry]) -> None:
     """Bring the switch to exactly these entries, as the engine does, and see by reading back that it is there."""
     desired = {CODEC.cookie(entry): entry for entry in content}
     missing, foreign = CODEC.differences(desired, switch.entries())
-    messages = [*map(CODEC.delete, foreign), *map(CODEC.add, missing.values())]
-    assert switch.transact(CODEC.bundle(messages, 1)).errors == ()
+    assert switch.transact(CODEC.change(missing, foreign, {}, 1)).errors == ()
     there = switch.entries()
     assert CODEC.differences(desired, there) == ({}, [])
     assert {entry.cookie for entry in there} == set(desired)

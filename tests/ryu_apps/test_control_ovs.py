@@ -17,7 +17,9 @@ from support.control import INVENTORY, Node, Peer, bridges, echo, until, vsctl
 from support.forwarder import Forwarder
 
 from policies.entries import Field, SetField, TableEntry
+from policies.pipeline.tables import Table
 from runtime.arrays import COUNTER
+from ryu_apps.counters import TABLES
 from ryu_apps.wire.codec import WireCodec
 
 pytestmark = pytest.mark.ovs
@@ -76,7 +78,12 @@ def entry(number: int, table: int = 6) -> TableEntry:
 
 
 def many(count: int) -> bytes:
-    return CODEC.bundle([CODEC.add(entry(number)) for number in range(count)], 1)
+    return bundle(*map(entry, range(count)))
+
+
+def bundle(*entries: TableEntry) -> bytes:
+    """One that adds these."""
+    return CODEC.change({CODEC.cookie(one): one for one in entries}, (), {}, 1)
 
 
 def test_bridges_become_vfns(world: World) -> None:
@@ -120,28 +127,28 @@ def test_what_is_applied_is_read_back(world: World) -> None:
 def test_what_the_switch_refuses_is_told(world: World) -> None:
     """Errors come with type, code and the message they are about; the bundle leaves nothing behind."""
     world.up()
-    good = CODEC.add(entry(1))
-    bad = CODEC.add(TableEntry(6, 1, (), goto=5))  # goto must lead to a later table
-    errors = world.apply(CODEC.bundle([good, bad], 7), 1)
+    good = entry(1)
+    bad = TableEntry(6, 1, (), goto=5)  # goto must lead to a later table
+    errors = world.apply(bundle(good, bad), 1)
     assert errors
     assert set(errors[0]) == {"type", "code", "data"}
     assert bytes.fromhex(str(errors[0]["data"]))
     assert world.read(2) == b""
-    assert world.apply(good, 3) == []
+    assert world.apply(CODEC.add(good), 3) == []
     assert len(CODEC.decode(world.read(4))) == 1
 
 
 def test_counters_reach_the_analyzer(world: World) -> None:
     """Entries of source class and of what rules decide, of no other table."""
     world.up()
-    world.apply(b"".join(CODEC.add(entry(table, table)) for table in range(20)), 1)
+    world.apply(b"".join(CODEC.add(entry(table, table)) for table in range(max(Table) + 1)), 1)
 
     def counted() -> bool:
         message = world.analyzer.wait("counters", dpid=ALPHA)
         counters = np.frombuffer(message.body, dtype=COUNTER)
         assert message.data["n"] == len(counters)
         assert abs(message.data["time"] - time.time()) < 5
-        return set(counters["table"].tolist()) == {5, 8, 11, 12, 19}
+        return set(counters["table"].tolist()) == set(TABLES)
 
     until(counted, "counters of those tables")
 

@@ -127,6 +127,6 @@ def install(switch: Switch, entries: Collection[TableEntry]) -> None:
     switch.clear()
     meters = {entry.meter: _NEVER for entry in entries if entry.meter is not None}
     switch.send(codec.set_meters(meters, codec.decode_meters(b"".join(switch.parts(codec.read_meters())))))
-    assert switch.transact(codec.bundle([codec.add(entry) for entry in entries], 1)).errors == ()
+    assert switch.transact(codec.change({codec.cookie(entry): entry for entry in entries}, (), {}, 1)).errors == ()
     for _ in range(_PASSES):
         subprocess.run(["ovs-appctl", "revalidator/wait"], check=True)

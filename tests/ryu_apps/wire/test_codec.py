@@ -20,8 +20,8 @@ ENTRY = TableEntry(6, 20_000, WEB, (SetField("reg1", 3), Output(2)), 7, ("012345
 
 def place(entry: TableEntry) -> tuple[int, int, bytes]:
     """What a switch holds at most one entry for: table, priority and match."""
-    table, priority, _, match = CODEC.identity(entry)
-    return table, priority, match
+    there = installed(entry)
+    return there.table, there.priority, there.match
 
 
 def by_cookie(*content: TableEntry) -> dict[int, TableEntry]:
@@ -94,6 +94,6 @@ def test_transaction_ids_never_repeat_within_reach() -> None:
     """Each message has a number of its own, a bundle one for each of its messages, and 0 is never used."""
     codec = WireCodec()
     first = codec.add(ENTRY)
-    whole = codec.bundle([first, first], 1)
-    last = codec.delete(installed(ENTRY))
+    whole = codec.change(by_cookie(ENTRY), [installed(ENTRY)], {}, 1)
+    last = codec.add(ENTRY)
     assert [int.from_bytes(message[4:8], "big") for message in (first, whole, last)] == [1, 2, 6]

@@ -14,8 +14,9 @@ from support.openflow import DEADLINE, Switch, bridge, ovs_vsctl
 
 from policies.entries import Field, Output, TableEntry
 from ryu_apps.wire import flowmod
-from ryu_apps.wire.bundle import Control, decode_control
+from ryu_apps.wire.bundle import Control
 from ryu_apps.wire.codec import WireCodec
+from ryu_apps.wire.content import installed
 from ryu_apps.wire.oxm import FIELDS
 from ryu_apps.wire.stats import decode_counters
 
@@ -47,10 +48,15 @@ def switch(tw0: Switch) -> Switch:
     return tw0
 
 
+def adding(*content: TableEntry) -> bytes:
+    """A bundle that adds entries."""
+    return CODEC.change({CODEC.cookie(entry): entry for entry in content}, (), {}, 1)
+
+
 def install(switch: Switch, *content: TableEntry) -> None:
     """Install entries in one bundle, which must be committed."""
-    answer = switch.transact(CODEC.bundle([CODEC.add(entry) for entry in content], 1))
-    replies = [reply.control for message in answer.messages if (reply := decode_control(message))]
+    answer = switch.transact(adding(*content))
+    replies = [int.from_bytes(message[20:22], "big") for message in answer.messages]
     assert (answer.errors, replies) == ((), [Control.OPEN_REPLY, Control.COMMIT_REPLY])
 
 
@@ -59,8 +65,7 @@ def assert_reads_back(switch: Switch, content: list[TableEntry]) -> None:
     switch.clear()
     install(switch, *content)
     there = switch.entries()
-    found = sorted((entry.table, entry.priority, entry.cookie, entry.match) for entry in there)
-    assert found == sorted(map(CODEC.identity, content))
+    assert sorted(entry[:4] for entry in there) == sorted(installed(entry)[:4] for entry in content)
     assert CODEC.differences({CODEC.cookie(entry): entry for entry in content}, there) == ({}, [])
 
 
@@ -68,8 +73,8 @@ def distinct(content: list[TableEntry]) -> list[TableEntry]:
     """The entries that a switch can hold together: the last of each table, priority and match."""
     places = {}
     for entry in content:
-        table, priority, _, match = CODEC.identity(entry)
-        places[table, priority, match] = entry
+        there = installed(entry)
+        places[there.table, there.priority, there.match] = entry
     return list(places.values())
 
 
@@ -140,8 +145,7 @@ def test_bundle_with_a_bad_message_changes_nothing(switch: Switch, bad: TableEnt
     install(switch, before)
     after = [TableEntry(0, priority, WEB, goto=1) for priority in range(10, 20)]
     content = [*after[:4], bad, *after[4:]]
-    messages = [flowmod.delete_by_cookie(0, 0, 1), *map(CODEC.add, content)]
-    bundle = CODEC.bundle(messages, 9)
+    bundle = CODEC.change({CODEC.cookie(entry): entry for entry in content}, switch.entries(), {}, 9)
     [error] = switch.transact(bundle).errors
     assert CODEC.failed_cookie(error.data) == CODEC.cookie(bad)
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(before)]
@@ -150,7 +154,7 @@ def test_bundle_with_a_bad_message_changes_nothing(switch: Switch, bad: TableEnt
 def test_commit_sent_too_early_installs_a_part(switch: Switch) -> None:
     """Why bundles are staged: Open vSwitch commits the rest of a bundle of which it has refused a message."""
     good, bad = TableEntry(0, 1, (), goto=1), TableEntry(0, 5, (Field("tcp_dst", 80),))
-    answer = switch.send(CODEC.bundle([CODEC.add(good), CODEC.add(bad)], 1))
+    answer = switch.send(adding(good, bad))
     assert len(answer.errors) == 1
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(good)]
 
@@ -161,7 +165,7 @@ def test_bundle_refused_at_commit_changes_nothing(switch: Switch) -> None:
     ovs_vsctl(*limit, "--", "set", "Bridge", "tw0", "flow_tables:6=@t")
     try:
         content = [TableEntry(6, priority, WEB, goto=7) for priority in range(1, 6)]
-        bundle = CODEC.bundle([CODEC.add(entry) for entry in content], 1)
+        bundle = adding(*content)
         errors = switch.transact(bundle).errors
         assert [CODEC.failed_cookie(error.data) for error in errors] == [CODEC.cookie(content[3]), None]
         assert switch.entries() == []
@@ -176,10 +180,10 @@ def test_delete_takes_only_the_entry_it_names(switch: Switch) -> None:
     seen = next(entry for entry in switch.entries() if entry.priority == 10)
     replacement = TableEntry(6, 10, WEB)
     install(switch, replacement)
-    switch.transact(CODEC.bundle([CODEC.delete(seen)], 2))
+    switch.transact(CODEC.change({}, [seen], {}, 2))
     assert {entry.cookie for entry in switch.entries()} == {CODEC.cookie(replacement), CODEC.cookie(other)}
     seen = next(entry for entry in switch.entries() if entry.priority == 10)
-    switch.transact(CODEC.bundle([CODEC.delete(seen)], 3))
+    switch.transact(CODEC.change({}, [seen], {}, 3))
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(other)]
 
 
@@ -201,7 +205,7 @@ def test_foreign_entries_are_found_and_removed(switch: Switch) -> None:
         subprocess.run(["ovs-ofctl", "-O", "OpenFlow13", "add-flow", "tw0", flow], check=True)
     missing, foreign = CODEC.differences({CODEC.cookie(mine): mine}, switch.entries())
     assert (missing, sorted(entry.table for entry in foreign)) == ({}, list(range(len(FOREIGN))))
-    answer = switch.transact(CODEC.bundle([CODEC.delete(entry) for entry in foreign], 1))
+    answer = switch.transact(CODEC.change({}, foreign, {}, 1))
     assert answer.errors == ()
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(mine)]
 

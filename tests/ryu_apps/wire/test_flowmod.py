@@ -15,7 +15,7 @@ from support.entries import entries, steps
 from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mod, ryu_instructions, ryu_match, wire
 
 from policies.entries import Copy, Step, TableEntry, Track
-from runtime.errors import PolicyError, TransientError
+from runtime.errors import PolicyError
 from ryu_apps.wire import bundle, flowmod
 from ryu_apps.wire.content import cookie, installed
 from ryu_apps.wire.oxm import pack_match
@@ -161,17 +161,6 @@ def test_long_bundle_comes_in_pieces() -> None:
     assert len(rest) > 3
     assert bundle.stage(rest[-1]) == bundle.Staged(rest[-1], b"", b"")
     assert len(first + b"".join(rest)) == 24 + 1000 * (24 + 8) + 24
-
-
-def test_bundle_reply_is_decoded() -> None:
-    """A commit reply tells its bundle; other messages are not replies; a part of a message is an error."""
-    flags = OFPROTO.ONF_BF_ATOMIC
-    raw = wire(PARSER.ONFBundleCtrlMsg(DATAPATH, 5, OFPROTO.ONF_BCT_COMMIT_REPLY, flags, []), 77)
-    assert bundle.decode_control(raw) == bundle.ControlMessage(77, 5, bundle.Control.COMMIT_REPLY)
-    assert bundle.decode_control(flowmod.barrier_request(1)) is None
-    for broken in (raw[:-4], raw + b"more", b""):
-        with pytest.raises(TransientError):
-            bundle.decode_control(broken)
 
 
 @given(st.lists(entries(), max_size=3))

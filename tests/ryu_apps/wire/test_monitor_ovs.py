@@ -13,6 +13,7 @@ from policies.codec import Change, Happened
 from policies.entries import Field, SetField, TableEntry
 from ryu_apps.wire import multipart
 from ryu_apps.wire.codec import WireCodec
+from ryu_apps.wire.content import installed
 
 pytestmark = pytest.mark.ovs
 
@@ -51,28 +52,26 @@ def awaited(switch: Switch) -> list[Change]:
 def test_changes_by_others_are_reported_with_what_changed(switch: Switch) -> None:
     """An entry that is added, edited and deleted by somebody else: its cookie, place and instructions each time."""
     entry = TableEntry(4, 5, WEB, (SetField("reg0", 7),), 6)
-    table, priority, cookie, match = CODEC.identity(entry)
-    flow = f"table=4,priority=5,cookie={cookie:#x},tcp,tp_dst=80,actions=set_field:7->reg0,goto_table:6"
+    there = installed(entry)
+    flow = f"table=4,priority=5,cookie={there.cookie:#x},tcp,tp_dst=80,actions=set_field:7->reg0,goto_table:6"
     ofctl("add-flow", "tw3", flow)
     [added] = awaited(switch)
-    assert (added.happened, added.entry.table, added.entry.priority) == (Happened.ADDED, table, priority)
-    assert (added.entry.cookie, added.entry.match) == (cookie, match)
-    assert CODEC.differences({cookie: entry}, [added.entry]) == ({}, [])
+    assert added == Change(Happened.ADDED, there)
     ofctl("mod-flows", "tw3", "table=4,tcp,tp_dst=80,actions=drop")
     [edited] = awaited(switch)
-    assert (edited.happened, edited.entry.cookie, edited.entry.instructions) == (Happened.MODIFIED, cookie, b"")
+    assert edited == Change(Happened.MODIFIED, there._replace(instructions=b""))
     ofctl("del-flows", "tw3", "table=4")
     [deleted] = awaited(switch)
-    assert (deleted.happened, deleted.entry.cookie, deleted.entry.match) == (Happened.DELETED, cookie, match)
+    assert deleted == Change(Happened.DELETED, there._replace(instructions=b""))
 
 
 def test_own_changes_are_not_reported(switch: Switch) -> None:
     """Bundles and loose flow-mods of the session that watches, replacements and deletes included."""
     before, after = TableEntry(4, 5, WEB, goto=6), TableEntry(4, 5, WEB, goto=7)
-    assert reported(switch, CODEC.bundle([CODEC.add(before)], 1)) == []
+    assert reported(switch, CODEC.change({CODEC.cookie(before): before}, (), {}, 1)) == []
     assert reported(switch, CODEC.add(after)) == []
     assert [entry.cookie for entry in switch.entries()] == [CODEC.cookie(after)]
-    assert reported(switch, CODEC.delete(switch.entries()[0])) == []
+    assert reported(switch, CODEC.change({}, switch.entries(), {}, 2)) == []
     ofctl("add-flow", "tw3", "table=9,actions=drop")
     assert [change.entry.table for change in awaited(switch)] == [9]
 
@@ -94,6 +93,6 @@ def test_many_changes_are_reported_without_loss(switch: Switch, tmp_path_factory
 def test_entries_are_counted_by_table(switch: Switch) -> None:
     """Tables without entries are left out."""
     content = [TableEntry(4, 5, WEB), TableEntry(4, 6, WEB), TableEntry(9, 0, ())]
-    switch.transact(CODEC.bundle([CODEC.add(entry) for entry in content], 1))
+    switch.transact(CODEC.change({CODEC.cookie(entry): entry for entry in content}, (), {}, 1))
     counts = [CODEC.decode_counts(part) for part in switch.parts(CODEC.count())]
     assert counts == [{4: 2, 9: 1}]
