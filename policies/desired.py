@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import compress, repeat, zip_longest
 
 from policies.entries import TableEntry
@@ -33,6 +33,8 @@ class Layer:
 
 Group = tuple[Layer, ...]
 """Layers of one kind. Built anew only when one of them changes, so that it, too, is compared by identity first."""
+Difference = tuple[Mapping[int, TableEntry], Mapping[int, TableEntry]]
+"""Entries by cookie that only the one state has, and those that only the other has."""
 
 
 class Desired(Mapping[int, TableEntry]):
@@ -94,10 +96,11 @@ class Desired(Mapping[int, TableEntry]):
     def __repr__(self) -> str:
         return f"Desired({len(self)} entries in {sum(map(len, self.groups))} layers)"
 
-    def difference(self, before: Mapping[int, TableEntry]) -> tuple[dict[int, TableEntry], dict[int, TableEntry]]:
+    def difference(self, before: Mapping[int, TableEntry]) -> Difference:
         """(entries that are new since `before`, entries that are gone), both by cookie.
 
-        Costs what the layers that differ hold, if `before` shares layers with this.
+        Costs what the layers that differ hold, if `before` shares layers with this. Not to be changed: the next one
+        who asks may be given the same.
         """
         if before is self:
             return {}, {}
@@ -113,10 +116,11 @@ class Desired(Mapping[int, TableEntry]):
             differing = tuple(map(operator.is_not, one, other)) if aligned else repeat(True)
             new += compress(one, differing)
             old += compress(other, differing)
-        return _difference(set(new).difference(old), set(old).difference(new))
+        return _difference(frozenset(new).difference(old), frozenset(old).difference(new))
 
 
-def _difference(new: set[Layer], old: set[Layer]) -> tuple[dict[int, TableEntry], dict[int, TableEntry]]:
+@lru_cache(4)  # many VFNs, one after the other, have the same difference
+def _difference(new: frozenset[Layer], old: frozenset[Layer]) -> Difference:
     """What stands in the one or the other, when no cookie stands in a layer outside of them."""
     after: dict[int, TableEntry] = {}
     before: dict[int, TableEntry] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 from policies.acl import Acl, AddressList, Mode
@@ -43,7 +44,8 @@ class Judging:
         self._rules = Ruleset(inventory.segments.values())
         self._shelves = Shelves()
         self._registers = Registers(inventory, ())
-        self._observed: set[Acl] = set()
+        self._observed: set[Acl | str] = set()
+        """Rules in observe."""
         self._book = Rulebook(layer)
         self.state = object()
         """Another object whenever any VFN may need something else for its rules."""
@@ -162,11 +164,13 @@ class Judging:
         return self._memory.recall(name, (askers, state, shadows), lambda: self._read(askers, shadows))
 
     def _read(self, askers: Sequence[Acl | str], shadows: bool) -> Asked:
-        enforced: Iterable[Hashable] = (a for a in askers if not isinstance(a, Acl) or a.mode is Mode.ENFORCE)
+        enforced: Iterable[Hashable] = askers
+        if self._observed:
+            enforced = (asker for asker in askers if asker not in self._observed)
         shadowed = (("shadow", asker) for asker in askers) if shadows else ()
-        read = [self._book.read(asker) for asker in (*enforced, *shadowed)]
-        own = tuple(chain.from_iterable(own for own, _ in read))
-        return Asked(own, tuple(dict.fromkeys(chain.from_iterable(shared for _, shared in read))))
+        read = tuple(map(self._book.asked.__getitem__, chain(enforced, shadowed)))
+        own = tuple(chain.from_iterable(map(itemgetter(0), read)))
+        return Asked(own, tuple(dict.fromkeys(chain.from_iterable(map(itemgetter(1), read)))))
 
     def _shared(self, places: Iterable[Iterable[Place]]) -> Group:
         return tuple(map(self._book.layer, dict.fromkeys(chain.from_iterable(places))))

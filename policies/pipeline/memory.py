@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -32,3 +33,15 @@ class Memory:
     def forget(self, name: Hashable) -> None:
         """Nothing of that name will be asked for again soon."""
         self._known.pop(name, None)
+
+
+class Made(dict[K, T]):
+    """Results by name that are made when they are asked for, and are good until somebody takes them out."""
+
+    def __init__(self, make: Callable[[K], T]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, name: K) -> T:
+        result = self[name] = self._make(name)
+        return result

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from policies.desired import Group, Layer
 from policies.entries import Field, TableEntry
+from policies.pipeline.memory import Made
 
 Place = tuple[int, int, tuple[Field, ...]]
 """Table, priority, match: what a switch tells entries apart by."""
@@ -41,7 +42,8 @@ class Rulebook:
         """Who asks for this; of several any one."""
         self._several: dict[Place, set[Hashable]] = {}
         """Who ask for the same, where there are several."""
-        self._read: dict[Hashable, Asked] = {}
+        self.asked = Made(self._ask)
+        """What everybody asks for. To be read only, and only of who asks for something."""
         self._shared: dict[Place, Layer] = {}
         self.shared_state = object()
         """Another object whenever any shared layer has changed."""
@@ -78,16 +80,6 @@ class Rulebook:
             self._change(place, entry)
         return touched
 
-    def read(self, asker: Hashable) -> Asked:
-        """What somebody asks for."""
-        known = self._read.get(asker)
-        if known is None:
-            entries = self._entries[asker]
-            own = [entry for place, entry in entries.items() if place not in self._several]
-            shared = tuple(place for place in entries if place in self._several)
-            known = self._read[asker] = Asked((self._layer(own),) if own else (), shared)
-        return known
-
     def layer(self, place: Place) -> Layer:
         """The layer of a shared entry."""
         if place not in self._shared:
@@ -98,8 +90,13 @@ class Rulebook:
             self._shared[place] = self._layer([replace(min(asked, key=lambda entry: entry.rules), rules=names)])
         return self._shared[place]
 
+    def _ask(self, asker: Hashable) -> Asked:
+        entries = self._entries[asker]
+        own = [entry for place, entry in entries.items() if place not in self._several]
+        return Asked((self._layer(own),) if own else (), tuple(place for place in entries if place in self._several))
+
     def _forget(self, asker: Hashable) -> set[Hashable]:
-        self._read.pop(asker, None)
+        self.asked.pop(asker, None)
         return {asker}
 
     def _change(self, place: Place, entry: TableEntry) -> None:

@@ -14,7 +14,7 @@ from policies.pipeline import layers
 from policies.pipeline.heap import Heap
 from policies.pipeline.judging import Home, Judging
 from policies.pipeline.lists import list_entries
-from policies.pipeline.memory import Memory
+from policies.pipeline.memory import Made, Memory
 from policies.pipeline.needs import Needs
 from policies.pipeline.network import Network
 from policies.pipeline.place import Place
@@ -29,18 +29,6 @@ Cookies = Callable[[Sequence[TableEntry]], Sequence[int]]
 _NO_PORTS: Mapping[str, int] = {}
 
 
-class _Made(dict[str, Layer]):
-    """Layers that are made when they are asked for."""
-
-    def __init__(self, make: Callable[[str], Layer]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, name: str) -> Layer:
-        layer = self[name] = self._make(name)
-        return layer
-
-
 class Session:
     """What is known of a network, from one state to the next."""
 
@@ -53,8 +41,10 @@ class Session:
         self._network = Network(inventory)
         self._memory = Memory()
         self._judging = Judging(inventory, self._memory, self._layer)
-        self._members = _Made(self._segment)
+        self._members = Made(self._segment)
         """What any VFN holds of the VMs of a segment."""
+        self._behind: dict[str, frozenset[str]] = {}
+        """Segments with VMs to whom others hand packets through a VFN that lies between them."""
         self._known_to: dict[str, frozenset[str]] = {}
         """Segments whose VMs each VFN knows."""
         self._acquainted: dict[str, object] = {}
@@ -78,6 +68,10 @@ class Session:
             self._memory.forget(("claims", vm))
         for segment in where.changed:
             self._members.pop(segment, None)
+        for vfn, behind in self._behind.items():
+            turned = {segment for segment in where.changed if (segment in behind) is not self._is_behind(vfn, segment)}
+            if turned:
+                self._behind[vfn] = behind ^ turned
         for vfn, known in self._known_to.items():
             if not known.isdisjoint(where.changed):
                 self._acquainted[vfn] = object()
@@ -95,9 +89,8 @@ class Session:
         where, judging = self._located, self._judging
         home, own, assigned = where.homes[vfn], where.residents[vfn], judging.assigned(vfn)
         given = self._network.ports.get(vfn, _NO_PORTS)
-        residence = where.residence if self._ways.transit[vfn] else None
         addresses = where.addresses if vfn in where.outside else None
-        inputs = (home, own, assigned, given, judging.state, judging.lists, residence, addresses)
+        inputs = (home, own, assigned, given, judging.state, judging.lists, self._behind.get(vfn), addresses)
         known, groups = self._memory.recall((vfn, "parts"), inputs, lambda: self._parts(vfn))
         members = self._memory.recall(
             (vfn, "members"),
@@ -119,7 +112,10 @@ class Session:
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
         met = judging.known_to(vfn, home)
-        known = recall((vfn, "known"), (met, where.residence), lambda: self._known(vfn, met))
+        if vfn not in self._behind and self._ways.transit[vfn]:
+            self._behind[vfn] = frozenset(name for name in self._layout.segments if self._is_behind(vfn, name))
+        behind = self._behind.get(vfn, frozenset())
+        known = recall((vfn, "known"), (met, self._behind.get(vfn)), lambda: self._named(met | behind))
         self._known_to[vfn] = recall((vfn, "known to"), (known,), lambda: frozenset(known))
         judged = recall((vfn, "judged"), (known, home), lambda: self._named({*known, *home}))
         needs, rules = judging.layers(Home(vfn, home, own, assigned, judged))
@@ -136,10 +132,9 @@ class Session:
         """Segments of these names, in the inventory's order."""
         return tuple(name for name in self._layout.segments if name in names)
 
-    def _known(self, vfn: str, met: frozenset[str]) -> tuple[str, ...]:
-        """Segments whose VMs a VFN has to know: to exchange packets with them, or to hand packets on to them."""
-        transit, residence = self._ways.transit[vfn], self._located.residence
-        return tuple(n for n in self._layout.segments if n in met or not transit.isdisjoint(residence.get(n, ())))
+    def _is_behind(self, vfn: str, segment: str) -> bool:
+        """Do others hand packets for VMs of a segment through a VFN?"""
+        return not self._ways.transit[vfn].isdisjoint(self._located.residence.get(segment, ()))
 
     @property
     def _located(self) -> Whereabouts:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from policies.acl import Acl
 from policies.pipeline.relevance import Reach
 
-_FULL = 512
+_FULL = 2048
 """Rules on a shelf, before there are more shelves."""
 _EVERYWHERE = ("everywhere", "")
 
