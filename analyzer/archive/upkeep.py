@@ -49,19 +49,23 @@ class Upkeep:
         """
         if abs(now - self._looked) < PAUSE_SECONDS:
             return False
+        self._looked = now
         if self._sizes is None:
             self._take_stock()
-        over = sorted(partition for partition in self._unmerged if partition.over + LATE_SECONDS <= now)
-        self._looked = now if len(over) < 2 else float("-inf")
         self._expire(now)
+        over = sorted(partition for partition in self._unmerged if partition.over + LATE_SECONDS <= now)
         if over:
             self._merge(over[0])
-        return len(over) > 1
+        if len(over) < 2:
+            return False
+        self._looked = float("-inf")
+        return True
 
     def _take_stock(self) -> None:
         """Whatever an earlier process left, half-done mergers included."""
+        there = list(files.partitions(self._archive))
         self._sizes = {}
-        for partition in files.partitions(self._archive):
+        for partition in there:
             self._measure(partition)
             if files.is_untidy(partition.folder(self._archive)):
                 self._unmerged.add(partition)

@@ -112,6 +112,23 @@ def test_hours_that_are_over_are_merged(tmp_path: Path) -> None:
     assert keeper.bytes == files.size(folder)
 
 
+def test_a_merger_that_fails_is_not_tried_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk in the middle of many: after a pause the next try, from where it stood."""
+    fill(tmp_path, 2)
+    for partition in list(files.partitions(tmp_path)):
+        files.write(partition.folder(tmp_path), 2, ENCODER.table(judged([flow(src_port=77)])))
+    keeper = upkeep.Upkeep(tmp_path, keep=1000 * HOUR, most=10**9)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", lambda _: os.fsync(9999))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            keeper.step(START + 9 * HOUR)
+    assert not keeper.step(START + 9 * HOUR + upkeep.PAUSE_SECONDS / 2)
+    later = START + 9 * HOUR + upkeep.PAUSE_SECONDS
+    while keeper.step(later):
+        pass
+    assert {len(files.closed(partition.folder(tmp_path))) for partition in files.partitions(tmp_path)} == {1}
+
+
 def fill(archive: Path, hours: int) -> None:
     for hour in range(hours):
         flows = [flow(at=hour * HOUR, src_port=hour), flow("web2", at=hour * HOUR)]
