@@ -19,7 +19,7 @@ from mininet_labs import marks
 from runtime.settings import OpenFlowSettings
 
 RATE = 10_000
-ROUNDS = 5
+ROUNDS = 9
 TRANSFER_SECONDS = 2.0
 MIN_SHARE = 0.9
 KINDS = ("plain", "scattered", "crafted")
