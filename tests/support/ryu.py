@@ -43,6 +43,11 @@ def ryu_match(match: tuple[Field, ...]) -> Any:
     return PARSER.OFPMatch(**arguments)
 
 
+def _copied(name: str) -> str:
+    """Ports are copied under their names of OpenFlow 1.0, if they had any: so Open vSwitch gives them back."""
+    return f"{name}_nxm" if name in ("tcp_src", "tcp_dst", "udp_src", "udp_dst") else ryu_name(name)
+
+
 def ryu_action(step: Step) -> Any:
     """An OFPAction."""
     match step:
@@ -53,7 +58,7 @@ def ryu_action(step: Step) -> Any:
         case SetField(name, value):
             return PARSER.OFPActionSetField(**{ryu_name(name): ryu_value(name, value)})
         case Copy(source, destination):
-            return PARSER.NXActionRegMove(ryu_name(source), ryu_name(destination), FIELDS[source].bits)
+            return PARSER.NXActionRegMove(_copied(source), _copied(destination), FIELDS[source].bits)
         case Track(zone, commit, goto, mark):
             bits = nicira_ext.ofs_nbits(0, 15)
             moves = [] if mark is None else [PARSER.NXActionRegMove(mark, "ct_mark", 32)]

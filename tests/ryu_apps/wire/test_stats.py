@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.entries import entries
 from support.ryu import PARSER, part
@@ -54,6 +54,7 @@ def _oxms(match: Any) -> bytes:
     return unpack_match(packed, 0, len(packed))[0]
 
 
+@settings(max_examples=40)
 @given(rows)
 def test_counters_are_ryus(content: list[Row]) -> None:
     """Cookie, packets, bytes and table of each entry, in order, whatever lengths the entries have."""
@@ -65,6 +66,7 @@ def test_counters_are_ryus(content: list[Row]) -> None:
     ]
 
 
+@settings(max_examples=40)
 @given(rows)
 def test_entries_are_ryus(content: list[Row]) -> None:
     """Every entry comes back with its priority, match and instructions."""
@@ -99,6 +101,7 @@ def test_rubbish_is_a_transient_error(raw: bytes) -> None:
             assert "byte" in str(error)
 
 
+@settings(max_examples=40)
 @given(rows.filter(bool), st.data())
 def test_broken_statistics_are_a_transient_error(content: list[Row], data: st.DataObject) -> None:
     """A cut reply is refused; a reply with changed bytes is decoded or refused, never a crash."""
