@@ -126,4 +126,8 @@ class SwitchCodec(Protocol):
     def differences(
         self, desired: Mapping[int, TableEntry], installed: Sequence[InstalledEntry]
     ) -> tuple[Mapping[int, TableEntry], Sequence[InstalledEntry]]:
-        """(entries to add, by cookie; entries to delete); `desired` by cookie."""
+        """(entries to add, by cookie; entries to delete); `desired` by cookie.
+
+        Raises:
+            runtime.errors.TransientError: a match that was read is none.
+        """

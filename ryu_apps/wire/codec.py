@@ -144,6 +144,9 @@ class WireCodec:
 
         An entry with the right match but another cookie or other instructions (edited by hand) is only added: the add
         replaces it, so that no packet meets the gap between a delete and an add.
+
+        Raises:
+            TransientError: a match that was read is none.
         """
         there: set[int] = set()
         strange: list[InstalledEntry] = []

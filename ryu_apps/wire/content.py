@@ -1,7 +1,8 @@
 """What an entry is, as a number: its cookie is the owner tag and a digest of its content.
 
 So an entry that was read back vouches for itself: if its cookie is the digest of its content, it is what its cookie
-says, and a whole switch is compared with what it should hold by cookies alone.
+says, and a whole switch is compared with what it should hold by cookies alone. (48 bits: among 100,000 entries two of
+the same digest come about once in 50,000 networks.)
 """
 
 from __future__ import annotations
