@@ -286,6 +286,7 @@ def test_a_full_disk_corrupts_nothing(root_dir: Path, tmp_path: Path) -> None:
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_file_that_may_not_grow_is_a_full_disk(root_dir: Path, tmp_path: Path) -> None:
     """The same with a limit on the size of files, for which nobody needs to be root."""
     command = script(root_dir, tmp_path, FULL, batch=50, limit=5000)

@@ -27,7 +27,9 @@ def imported(path: Path, content: bytes) -> Imported:
     return files.read(path, Site.of([]))
 
 
-@pytest.mark.parametrize("form", ["pcap", "big", "pcapng", "gz"])
+@pytest.mark.parametrize(
+    "form", ["pcap", "pcapng", pytest.param("big", marks=pytest.mark.slow), pytest.param("gz", marks=pytest.mark.slow)]
+)
 def test_captures_become_flows(tmp_path: Path, form: str) -> None:
     """Both families, either byte order, pcapng, gzipped: packets, IP bytes, flags and times; ARP is counted apart."""
     packets: list[Packet] = [*TALKS[:3], (BEGIN + 0.25, arp()), *TALKS[3:]]
@@ -43,7 +45,7 @@ def test_captures_become_flows(tmp_path: Path, form: str) -> None:
     assert found.faults.told() == [f"{tmp_path / 'capture'}: packets that belong to no IP flow"]
 
 
-@pytest.mark.parametrize("make", [pcap, pcapng])
+@pytest.mark.parametrize("make", [pcap, pytest.param(pcapng, marks=pytest.mark.slow)])
 def test_a_capture_that_was_cut_is_read_that_far(tmp_path: Path, make: Callable[[list[Packet]], bytes]) -> None:
     """In the middle of the last packet: the flows before are there, and where it broke off is told."""
     found = imported(tmp_path / "cut.pcap", make(TALKS)[:-20])
@@ -103,12 +105,13 @@ def test_framing_counts_every_packet(tmp_path: Path) -> None:
         path = tmp_path / "x"
         path.write_bytes(whole)
         assert (count_packets(path).packets, count_packets(path).cut) == (14, "")
-        for length in range(30, len(whole), 7):
+        for length in range(30, len(whole), 17):
             path.write_bytes(whole[:length])
             framed = count_packets(path)
             assert framed.packets < 14
 
 
+@pytest.mark.slow
 def test_real_captures_give_the_flows_of_their_catalogue(root_dir: Path) -> None:
     """A recorded password guessing: each flow as it was published."""
     import pandas as pd
