@@ -13,7 +13,7 @@ from runtime.errors import ChannelError
 
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _TYPE_AT, _IP_AT = 12, 14
-_SMALLEST_IPV4, _IPV6COPY_BYTESER, _SMALLEST_TCP = 20, 40, 20
+_SMALLEST_IPV4, _IPV6_HEADER, _SMALLEST_TCP = 20, 40, 20
 _FRAGMENT_OFFSET = 0x1FFF
 
 
@@ -63,7 +63,7 @@ def _tcp_at(octets: Array) -> I8:
     whole = _number(octets, _IP_AT + 6, 2) & np.uint64(_FRAGMENT_OFFSET) == 0
     four = (kind == _IPV4) & (version == 4) & (header >= _SMALLEST_IPV4) & whole & (octets[:, _IP_AT + 9] == TCP)
     six = (kind == _IPV6) & (version == 6) & (octets[:, _IP_AT + 6] == TCP)
-    return np.where(four, _IP_AT + header, np.where(six, _IP_AT + _IPV6COPY_BYTESER, 0))
+    return np.where(four, _IP_AT + header, np.where(six, _IP_AT + _IPV6_HEADER, 0))
 
 
 def _number(octets: Array, start: int, size: int) -> Array:
