@@ -17,7 +17,7 @@ from policies.rules import Network, Protocol, Tier, Verdict
 from policies.schema import INLINE, NAMED, ListDoc, PeerDoc, PolicyDoc, RuleDoc, ServiceDoc
 from runtime import document
 from runtime.errors import PolicyError
-from runtime.validation import most_telling
+from runtime.validation import refusal
 from topology.addresses import addresses_of
 from topology.model import OUTSIDE, Inventory
 from topology.names import nearest
@@ -101,7 +101,7 @@ def _reader(text: str, inventory: Inventory, read_list: ReadList, file: str) -> 
     try:
         doc = PolicyDoc.model_validate({} if read.data is None else read.data)
     except ValidationError as error:
-        raise _explain(error, read) from error
+        raise refusal(error, read, PolicyError, _right_key, tags=(INLINE, NAMED)) from error
     return _Reader(read, doc, inventory, read_list)
 
 
@@ -154,7 +154,7 @@ class _Reader:
     def _error(
         self, path: document.Path, message: str, remedy: str, kind: type[PolicyError] = PolicyError
     ) -> PolicyError:
-        return kind(message, file=self._read.file, line=self._read.line(path), key=_dotted(path), remedy=remedy)
+        return self._read.error(kind, path, message, remedy)
 
     def _service(self, path: document.Path, part: ServiceDoc) -> Service:
         for key in ("ports", "source_ports"):
@@ -259,20 +259,8 @@ def _joined(ranges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
     return tuple(joined)
 
 
-def _explain(error: ValidationError, read: document.Document) -> PolicyError:
-    """What the schema refuses, with its place and a remedy."""
-    first = most_telling(error)
-    path = tuple(part for part in first["loc"] if part not in ("[key]", INLINE, NAMED))
-    message, remedy = first["msg"].removeprefix("Value error, "), None
-    if first["type"] == "extra_forbidden":
-        message, remedy = "unknown key", nearest(str(path[-1]), _keys(_model(path[:-1])))
-    elif first["type"] == "missing":
-        message, remedy = "missing", f"add `{path[-1]}`"
-    elif first["type"] == "tuple_type":
-        message = "must be a list (`[one, two]`)"
-    elif first["type"] in ("dict_type", "model_type"):
-        message = "must be a mapping (`key: value`)"
-    return PolicyError(message, file=read.file, line=read.line(path), key=_dotted(path) or None, remedy=remedy)
+def _right_key(path: document.Path) -> str:
+    return nearest(str(path[-1]), _keys(_model(path[:-1])))
 
 
 def _model(path: document.Path) -> type[BaseModel]:
@@ -292,7 +280,3 @@ def _model(path: document.Path) -> type[BaseModel]:
 def _keys(model: type[BaseModel]) -> Mapping[str, object]:
     """Its keys as they are written."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
-
-
-def _dotted(path: document.Path) -> str:
-    return ".".join(map(str, path))

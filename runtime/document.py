@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -19,6 +19,7 @@ MAX_CHARACTERS = 16 << 20
 MAX_DEPTH = 16
 
 Path = tuple[str | int, ...]
+E = TypeVar("E", bound=DynsegError)
 _NULLS = ("", "~", "null")
 _Loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 
@@ -38,6 +39,15 @@ class Document:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path)
+
+    def error(self, kind: type[E], path: Path, message: str, remedy: str | None = None) -> E:
+        """An error about what stands at `path`, with its place."""
+        return kind(message, file=self.file, line=self.line(path), key=dotted(path) or None, remedy=remedy)
+
+
+def dotted(path: Path) -> str:
+    """A path as people read it: `vms.web1.mac`."""
+    return ".".join(map(str, path))
 
 
 def read(text: str, file: str, error: type[DynsegError]) -> Document:
@@ -109,7 +119,7 @@ def _mapping(
                 f"given twice, first in line {lines[inner]}",
                 file=file,
                 line=line,
-                key=".".join(map(str, inner)),
+                key=dotted(inner),
                 remedy="keep one of them",
             )
         lines[inner] = line

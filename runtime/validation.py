@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
+
+from runtime.document import Document, E, Path
 
 
 def most_telling(error: ValidationError) -> Mapping[str, Any]:
@@ -14,3 +16,31 @@ def most_telling(error: ValidationError) -> Mapping[str, Any]:
     A misspelt key is both unknown and, under its right name, missing: that it is unknown says more.
     """
     return min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+
+
+def refusal(
+    error: ValidationError,
+    read: Document,
+    kind: type[E],
+    right_key: Callable[[Path], str],
+    tags: Collection[str] = (),
+) -> E:
+    """What the schema of a document refuses, with its place and a remedy.
+
+    Args:
+        kind: of the error that is made.
+        right_key: what to say about an unknown key, given its path.
+        tags: what pydantic puts into paths although no key is called so.
+    """
+    first = most_telling(error)
+    path = tuple(part for part in first["loc"] if part != "[key]" and part not in tags)
+    message, remedy = first["msg"].removeprefix("Value error, "), None
+    if first["type"] == "extra_forbidden":
+        message, remedy = "unknown key", right_key(path)
+    elif first["type"] == "missing":
+        message, remedy = "missing", f"add `{path[-1]}`"
+    elif first["type"] == "tuple_type":
+        message = "must be a list (`[one, two]`)"
+    elif first["type"] in ("dict_type", "model_type"):
+        message = "must be a mapping (`key: value`)"
+    return read.error(kind, path, message, remedy)

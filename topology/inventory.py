@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from runtime import document
 from runtime.errors import InventoryError
-from runtime.validation import most_telling
+from runtime.validation import refusal
 from topology.addresses import link_local
 from topology.model import OUTSIDE, Inventory, Link, OutsidePort, Segment, Vfn, Vm
 from topology.names import nearest
@@ -54,7 +54,7 @@ def parse(text: str, file: str = "inventory") -> Inventory:
     try:
         doc = InventoryDoc.model_validate({} if read.data is None else read.data)
     except ValidationError as error:
-        raise _explain(error, read) from error
+        raise refusal(error, read, InventoryError, _right_key) from error
     checks = _Checks(read)
     checks.references(doc)
     checks.uniqueness(doc)
@@ -63,25 +63,9 @@ def parse(text: str, file: str = "inventory") -> Inventory:
     return inventory
 
 
-def _explain(error: ValidationError, read: document.Document) -> InventoryError:
-    """What the schema refuses, with its place and a remedy."""
-    first = most_telling(error)
-    path = tuple(part for part in first["loc"] if part != "[key]")
-    message, remedy = first["msg"].removeprefix("Value error, "), None
-    if first["type"] == "extra_forbidden":
-        model = InventoryDoc if len(path) == 1 else _PARTS[str(path[0])]
-        message, remedy = "unknown key", nearest(str(path[-1]), model.model_fields)
-    elif first["type"] == "missing":
-        message, remedy = "missing", f"add `{path[-1]}`"
-    elif first["type"] == "tuple_type":
-        message = "must be a list (`[one, two]`)"
-    elif first["type"] in ("dict_type", "model_type"):
-        message = "must be a mapping (`key: value`)"
-    return InventoryError(message, file=read.file, line=read.line(path), key=_dotted(path) or None, remedy=remedy)
-
-
-def _dotted(path: document.Path) -> str:
-    return ".".join(map(str, path))
+def _right_key(path: document.Path) -> str:
+    model = InventoryDoc if len(path) == 1 else _PARTS[str(path[0])]
+    return nearest(str(path[-1]), model.model_fields)
 
 
 class _Checks:
@@ -91,8 +75,7 @@ class _Checks:
         self._read = read
 
     def _error(self, path: document.Path, message: str, remedy: str | None = None) -> InventoryError:
-        line = self._read.line(path)
-        return InventoryError(message, file=self._read.file, line=line, key=_dotted(path), remedy=remedy)
+        return self._read.error(InventoryError, path, message, remedy)
 
     def references(self, doc: InventoryDoc) -> None:
         """Every VFN and segment that is named exists."""
@@ -146,7 +129,7 @@ class _Checks:
         for path, value in values.items():
             if value in seen:
                 first = seen[value]
-                place = f"{_dotted(first)} in line {self._read.line(first)}"
+                place = f"{document.dotted(first)} in line {self._read.line(first)}"
                 raise self._error(path, f"{what} {value} is already that of {place}", "each may be given once")
             seen[value] = path
 
