@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from policies.desired import Desired, Layer
 from policies.entries import TableEntry
-from policies.pipeline.tables import MARK, OUTSIDE_PORT, Table
+from policies.pipeline.judgement import denied_by_default
+from policies.pipeline.tables import Table
 
 _MAX_KNOWN = 2_000_000
 
@@ -63,15 +64,11 @@ def meaning(entry: TableEntry) -> Meaning | None:
         case Table.REVERSE if entry.goto == Table.FORWARD:
             return Meaning(What.ANSWERS, entry.rules)
         case Table.DENIED:
-            return Meaning(What.DENIED, entry.rules or _default(entry))
+            segment = denied_by_default(entry)
+            return Meaning(What.DENIED, entry.rules if segment is None else (default_of(segment),))
         case Table.SHADOW_DENIED:
             return Meaning(What.OBSERVED, entry.rules)
     return None
-
-
-def _default(entry: TableEntry) -> tuple[str, ...]:
-    marks = [part.value for part in entry.match if part.name == MARK and part.value >= OUTSIDE_PORT]
-    return tuple(default_of(mark - OUTSIDE_PORT) for mark in marks)
 
 
 @dataclass

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from policies.entries import TableEntry
-from policies.pipeline.tables import MARK, OUTSIDE_PORT, Table
+from policies.pipeline.judgement import denied_by_default
+from policies.pipeline.tables import Table
 from policies.rules import Verdict
 
 Found = tuple[int, int | None]
@@ -70,7 +71,8 @@ def find(path: Iterable[Found], entry_of: Callable[[int], TableEntry | None]) ->
         return _passed(way, observed)
     table, entry = way[-1]
     rules = () if entry is None else entry.rules
-    return Finding(Verdict.DROP, table, rules, _default(entry), observed=observed)
+    segment = None if entry is None else denied_by_default(entry)
+    return Finding(Verdict.DROP, table, rules, segment, observed=observed)
 
 
 def _passed(way: Sequence[tuple[int, TableEntry | None]], observed: tuple[str, ...]) -> Finding:
@@ -84,9 +86,3 @@ def _passed(way: Sequence[tuple[int, TableEntry | None]], observed: tuple[str, .
             answer = table == Table.REVERSE
             return Finding(Verdict.ALLOW, table, rules, None, by_answer=answer, delivered=delivered, observed=observed)
     return Finding(Verdict.ALLOW, way[-1][0], delivered=delivered, observed=observed)
-
-
-def _default(entry: TableEntry | None) -> int | None:
-    """The segment whose default an entry of DENIED counts."""
-    marks = () if entry is None else (part.value for part in entry.match if part.name == MARK)
-    return next((mark - OUTSIDE_PORT for mark in marks if mark >= OUTSIDE_PORT), None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from policies.pipeline.tables import ETHERTYPES
 from policies.reference import ICMP, SCTP, TCP, UDP
 from policies.reference import Packet as RulesPacket
 from policies.requests import ExplainParams
@@ -22,7 +23,6 @@ _SYN, _ANSWERING = 0x02, 0x18
 _ECHO = {4: (8, 0), 6: (128, 129)}
 """ICMP types of a request and its reply by IP version."""
 _NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.SCTP: SCTP}
-_ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Question:
         fields = {
             "eth_src": mac_number(self.source.place.mac),
             "eth_dst": mac_number(self.destination.place.mac),
-            "eth_type": _ETHERTYPES[version],
+            "eth_type": ETHERTYPES[version],
             f"ipv{version}_src": int(self.source.address),
             f"ipv{version}_dst": int(self.destination.address),
             "ip_proto": packet.protocol or 0,

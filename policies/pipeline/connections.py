@@ -24,6 +24,7 @@ from policies.pipeline.tables import (
     BROADCAST,
     DESTINATION,
     DESTINATION_SEGMENT,
+    ETHERTYPES,
     FROM_HERE,
     ICMP,
     IPV4,
@@ -49,9 +50,8 @@ from topology.model import Vm
 
 _ESTABLISHED, _RELATED, _REPLY, _TRACKED = 0x02, 0x04, 0x08, 0x20
 """Bits of `ct_state` (ovs-fields(7))."""
-_ETHERTYPES = {4: IPV4, 6: IPV6}
 _TRACKABLE: tuple[Matches, ...] = tuple(
-    {"eth_type": _ETHERTYPES[version], "ip_proto": proto} for version in (4, 6) for proto in (TCP, UDP, ICMP[version])
+    {"eth_type": ETHERTYPES[version], "ip_proto": proto} for version in (4, 6) for proto in (TCP, UDP, ICMP[version])
 )
 
 
@@ -100,7 +100,7 @@ def _answers(chain: Chain) -> Iterator[TableEntry]:
 
 def _by_shape(chain: Chain, level: int, ends: Matches) -> Iterator[TableEntry]:
     """Whatever can be an answer by what it looks like goes on, the rest of its protocol does not."""
-    for version, kind in _ETHERTYPES.items():
+    for version, kind in ETHERTYPES.items():
         tcp = {**ends, "eth_type": kind, "ip_proto": TCP}
         icmp = {**ends, "eth_type": kind, "ip_proto": ICMP[version]}
         for flag in (ACK, RST):

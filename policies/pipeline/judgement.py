@@ -22,6 +22,7 @@ from policies.pipeline.tables import (
     DESTINATION,
     DESTINATION_LISTS,
     DESTINATION_SEGMENT,
+    ETHERTYPES,
     FROM_HERE,
     ICMP,
     ICMPV6,
@@ -46,8 +47,9 @@ from policies.pipeline.tables import (
     drop,
     go,
     neighbour_message,
+    prefix,
 )
-from policies.rules import Network, Protocol, Tier, Verdict
+from policies.rules import Protocol, Tier, Verdict
 from topology.model import Segment
 
 TRANSIT = 65_000
@@ -66,7 +68,6 @@ _RESOLVING: tuple[Matches, ...] = (
 )
 """Without these no allowed packet would find its way; the guard has seen that nobody lies in them."""
 _NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.SCTP: SCTP}
-_ETHERTYPES = {4: IPV4, 6: IPV6}
 
 
 class Numbers(Interface):
@@ -112,6 +113,12 @@ def mark(rule_id: str) -> int:
 def default_mark(segment: int) -> int:
     """The mark of a segment's default."""
     return _DEFAULT_BIT | segment
+
+
+def denied_by_default(entry: TableEntry) -> int | None:
+    """The segment whose default an entry of DENIED counts; None: it counts rules, or is of another table."""
+    marks = (field.value for field in entry.match if field.name == MARK)
+    return next((value & ~_DEFAULT_BIT for value in marks if value & _DEFAULT_BIT), None)
 
 
 def priority(acl: Acl) -> int:
@@ -240,17 +247,15 @@ def _looking_like_answers(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
     """What an allow lets through beside what it says: containment below it drops ahead of any connection tracking."""
     if acl.verdict is not Verdict.ALLOW or acl.tier < Tier.INTEL:
         return
+    for fields in _answers(acl, numbers):
+        yield from ({**fields, **shape} for shape in _shapes(fields))
     mirrored = replace(acl, source=acl.destination, destination=acl.source)
-    for version in (4, 6):
-        for ends in _ip_ends(mirrored.source, mirrored.destination, version, numbers):
-            for fields in _traffic(acl, version, swapped=True):
-                yield from ({**ends, **fields, **shape} for shape in _shapes(fields, version))
     yield from _resolution(mirrored, numbers, everything=False)
 
 
-def _shapes(fields: Matches, version: int) -> Iterator[Matches]:
-    """What answers look like, as far as a protocol tells."""
-    protocol = fields.get("ip_proto")
+def _shapes(fields: Matches) -> Iterator[Matches]:
+    """What answers look like among IP packets of a kind, as far as a protocol tells."""
+    protocol, version = fields.get("ip_proto"), 4 if fields["eth_type"] == IPV4 else 6
     icmp = ICMP[version]
     shapes: list[Matches] = [{"ip_proto": TCP, "tcp_flags": (flag, flag)} for flag in (ACK, RST)]
     shapes += [{"ip_proto": icmp, f"icmpv{version}_type": kind} for kind in ICMP_ANSWERS[version]]
@@ -280,26 +285,27 @@ def _by_list(acl: Acl) -> bool:
 
 def _named_ends(source: Peer, destination: Peer, numbers: Numbers) -> Iterator[Matches]:
     """Registers of ends that are no addresses."""
-    for one, other in product(_registers(source, numbers, True), _registers(destination, numbers, False)):
+    for one, other in product(_registers(source, numbers, source=True), _registers(destination, numbers)):
         yield {**one, **other}
 
 
 def _ip_ends(source: Peer, destination: Peer, version: int, numbers: Numbers) -> Iterator[Matches]:
     """Ends of IP packets of a version; none if an end has no address of it."""
-    kind = {"eth_type": _ETHERTYPES[version]}
-    for one, other in product(_end(source, version, numbers, True), _end(destination, version, numbers, False)):
+    kind = {"eth_type": ETHERTYPES[version]}
+    sources = _end(source, version, numbers, f"ipv{version}_src", source=True)
+    for one, other in product(sources, _end(destination, version, numbers, f"ipv{version}_dst")):
         yield {**kind, **one, **other}
 
 
-def _end(peer: Peer, version: int, numbers: Numbers, source: bool) -> Iterator[Matches]:
+def _end(peer: Peer, version: int, numbers: Numbers, field: str, *, source: bool = False) -> Iterator[Matches]:
+    """An end as registers, or as addresses of a version in this field."""
     if not peer.nets:
-        yield from _registers(peer, numbers, source)
-        return
-    side = "src" if source else "dst"
-    yield from (_prefix(f"ipv{version}_{side}", net) for net in peer.nets if net.version == version)
+        return _registers(peer, numbers, source)
+    nets = (net for net in peer.nets if net.version == version)
+    return (prefix(field, int(net.network_address), net.prefixlen, net.max_prefixlen) for net in nets)
 
 
-def _registers(peer: Peer, numbers: Numbers, source: bool) -> Iterator[Matches]:
+def _registers(peer: Peer, numbers: Numbers, source: bool = False) -> Iterator[Matches]:
     """An end as registers. "Every segment but one" is no match of OpenFlow: one for each of the others."""
     segment = SOURCE_SEGMENT if source else DESTINATION_SEGMENT
     if peer.vm is not None:
@@ -349,36 +355,13 @@ def _resolution(acl: Acl, numbers: Numbers, everything: bool) -> Iterator[Matche
     """Who is denied is denied that as well; who may be talked to may be resolved."""
     if _by_list(acl):
         return  # lists are of addresses of IP packets
-    for one, other in product(_asker(acl.source, 4, numbers), _asked(acl.destination, 4, numbers, ARP)):
+    askers = _end(acl.source, 4, numbers, "arp_spa", source=True)
+    for one, other in product(askers, _end(acl.destination, 4, numbers, "arp_tpa")):
         yield {"eth_type": ARP, **one, **other}
-    for kind in () if everything else _KINDS:
-        fields = {"eth_type": IPV6, "ip_proto": ICMPV6, "icmpv6_type": kind}
-        for one, other in product(_end(acl.source, 6, numbers, True), _end(acl.destination, 6, numbers, False)):
-            yield {**fields, **one, **other}
+    for ends in () if everything else _ip_ends(acl.source, acl.destination, 6, numbers):
+        yield from ({**ends, "ip_proto": ICMPV6, "icmpv6_type": kind} for kind in _KINDS)
     if acl.destination.nets:
         asks = neighbour_message(NEIGHBOUR_SOLICITATION)
-        for one, other in product(_end(acl.source, 6, numbers, True), _asked(acl.destination, 6, numbers, IPV6)):
+        askers = _end(acl.source, 6, numbers, "ipv6_src", source=True)
+        for one, other in product(askers, _end(acl.destination, 6, numbers, "nd_target")):
             yield {**asks, **one, **other}
-
-
-def _asker(peer: Peer, version: int, numbers: Numbers) -> Iterator[Matches]:
-    if not peer.nets:
-        yield from _registers(peer, numbers, True)
-        return
-    yield from (_prefix("arp_spa", net) for net in peer.nets if net.version == version)
-
-
-def _asked(peer: Peer, version: int, numbers: Numbers, kind: int) -> Iterator[Matches]:
-    if not peer.nets:
-        yield from _registers(peer, numbers, False)
-        return
-    name = "arp_tpa" if kind == ARP else "nd_target"
-    yield from (_prefix(name, net) for net in peer.nets if net.version == version)
-
-
-def _prefix(name: str, net: Network) -> Matches:
-    """A match of a network: exact for one address, nothing for all of them."""
-    if net.prefixlen == 0:
-        return {}
-    value, netmask = int(net.network_address), int(net.netmask)
-    return {name: value if net.prefixlen == net.max_prefixlen else (value, netmask)}

@@ -14,7 +14,7 @@ from functools import cache
 from policies.acl import AddressList
 from policies.entries import TableEntry
 from policies.pipeline.judgement import Numbers
-from policies.pipeline.tables import DESTINATION_LISTS, IPV4, IPV6, SOURCE_LISTS, Table, go
+from policies.pipeline.tables import DESTINATION_LISTS, ETHERTYPES, SOURCE_LISTS, Table, go, prefix
 from runtime.errors import PolicyError
 
 MASKS = {4: 8, 6: 12}
@@ -22,7 +22,6 @@ MASKS = {4: 8, 6: 12}
 MAX_ENTRIES = 2_000_000
 """Of one table: more is no work for a switch."""
 _WIDTH = {4: 32, 6: 128}
-_KIND = {4: IPV4, 6: IPV6}
 _LEVEL = 1000
 _Bits = dict[tuple[int, int], int]
 """Bits of the lists that a prefix is in, by (address, length)."""
@@ -47,8 +46,8 @@ def list_entries(lists: Iterable[AddressList], numbers: Numbers) -> tuple[TableE
                 (Table.SOURCE_LISTS, "src", SOURCE_LISTS, Table.DESTINATION_LISTS),
                 (Table.DESTINATION_LISTS, "dst", DESTINATION_LISTS, Table.SOURCE),
             ):
-                where = _prefix(f"ipv{version}_{side}", address, length, _WIDTH[version])
-                entries.append(go(table, level, {"eth_type": _KIND[version], **where}, then, {register: bits}))
+                where = prefix(f"ipv{version}_{side}", address, length, _WIDTH[version])
+                entries.append(go(table, level, {"eth_type": ETHERTYPES[version], **where}, then, {register: bits}))
     return tuple(entries)
 
 
@@ -146,10 +145,3 @@ def _targets(prefixes: Collection[tuple[int, int]], version: int, lists: Sequenc
             remedy="leave out the shortest prefixes, or write rules of their own for them",
         )
     return target
-
-
-def _prefix(name: str, address: int, length: int, width: int) -> dict[str, int | tuple[int, int]]:
-    if length == 0:
-        return {}
-    full = (1 << width) - 1
-    return {name: address if length == width else (address, full & ~((1 << (width - length)) - 1))}

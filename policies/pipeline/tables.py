@@ -87,6 +87,8 @@ SYN, RST, ACK = 0x02, 0x04, 0x10
 ICMP = {4: 1, 6: 58}
 """Protocol number of ICMP by IP version."""
 ICMPV6 = ICMP[6]
+ETHERTYPES = {4: IPV4, 6: IPV6}
+"""By IP version."""
 
 MLD_QUERY = 130
 ROUTER_SOLICITATION = 133
@@ -116,6 +118,13 @@ def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
 def _field(name: str, value: int | tuple[int, int]) -> Field:
     """A MAC, an address, a protocol stands in many entries that are made one after the other; once in memory does."""
     return Field(name, *value) if isinstance(value, tuple) else Field(name, value)
+
+
+def prefix(name: str, address: int, length: int, width: int) -> Matches:
+    """A match of a field of `width` bits: exact for one address, nothing for all of them."""
+    if length == 0:
+        return {}
+    return {name: address if length == width else (address, (1 << width) - (1 << width - length))}
 
 
 def drop(table: Table, priority: int, fields: Matches, rules: tuple[str, ...] = ()) -> TableEntry:
