@@ -357,11 +357,10 @@ class Enforcer:
     def _messages(self, vfn: str, command: Command) -> list[Message]:
         """What a command of a VFN's machine means for control."""
         match command:
+            case Read(request, None):
+                return [self._message("read", vfn, request, self._codec.read_meters() + self._codec.read())]
             case Read(request, cookies):
-                everything = self._codec.read_meters() + self._codec.read()
-                return [
-                    self._message("read", vfn, request, everything if cookies is None else self._codec.read(cookies))
-                ]
+                return [self._message("read", vfn, request, self._codec.read(cookies))]
             case Count(request):
                 return [self._message("read", vfn, request, self._codec.count())]
             case Apply():

@@ -6,9 +6,7 @@ nothing of the book, and may run aside while the book goes on. No messages and n
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 from policies.acl import Mode, Policy
 from policies.document import parse, parse_what_holds, reading_in
 from policies.pipeline import lists
+from policies.pipeline.heap import Heap
 from policies.store import Entry, Store
 from policies.versions import KeepingLists, PolicyVersion
 from topology.model import Inventory
@@ -43,9 +42,11 @@ def draft(text: str, inventory: Inventory, folder: Path) -> Draft:
         PolicyError: it is refused; names file, line, key and remedy.
     """
     read_list = KeepingLists(reading_in(folder))
-    with _unsearched():
+    heap = Heap()
+    with heap:
         policy = parse(text, inventory, read_list, file=FILE)
         lists.check(policy.lists.values())
+        heap.made = _size(policy)
     return Draft(policy, text, read_list.packed)
 
 
@@ -79,8 +80,10 @@ class PolicyBook:
         if version is None:
             self._held = _Held(_EMPTY, Policy())
             return
-        with _unsearched():
+        heap = Heap()
+        with heap:
             policy, gone = parse_what_holds(version.text, self._inventory, version.read_list, file=FILE)
+            heap.made = _size(policy)
         self._held = _Held(version, replace(policy, version=version.number))
         self.left_out = tuple(str(error) for error in gone)
         if gone:
@@ -136,20 +139,9 @@ class PolicyBook:
         self._store.write([Entry(now, actor, kind, body)], policy=version)
 
 
-@contextmanager
-def _unsearched() -> Iterator[None]:
-    """What is made in here is never looked at by the collector of cyclic garbage, of which it has none.
-
-    A search of a million prefixes would hold up everything for seconds, again and again.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
+def _size(policy: Policy) -> int:
+    """How many values a policy is made of, to speak of."""
+    return len(policy.acls) + sum(len(one.nets) for one in policy.lists.values())
 
 
 def counts(policy: Policy) -> dict[str, int]:

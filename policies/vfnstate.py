@@ -123,11 +123,6 @@ class VfnState:
         """Ids of the rules that were there at the last reading; None: never read without a difference."""
         return None if self.held is None else self.held.rules
 
-    @property
-    def confirmed_policy(self) -> int | None:
-        """Version of the policy that was there at the last reading; None: never read without a difference."""
-        return None if self.held is None else self.held.policy
-
 
 @dataclass(frozen=True)
 class Up:

@@ -46,8 +46,6 @@ _DHCP_CLIENT, _DHCP_SERVER = 68, 67
 _EVERYBODY = 0xFFFFFFFF
 _ALL_ROUTERS = int(IPv6Address("ff02::2"))
 _CHECKED_KINDS = (NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
-_HIDDEN = 0
-"""Type of the ICMPv6 messages in fragments, as the switch sees it; no honest message has it."""
 _ROUTERS_KINDS = (MLD_QUERY, ROUTER_ADVERTISEMENT, REDIRECT)
 """What only routers say."""
 _FRAGMENTED = 0

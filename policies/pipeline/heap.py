@@ -1,6 +1,6 @@
-"""Keeping Python's cyclic garbage collector from searching entries.
+"""Keeping Python's cyclic garbage collector from searching entries, rules and prefixes.
 
-Entries are trees of values: reference counts free them. But there are millions of objects, and the collector would walk
+They are trees of values: reference counts free them. But there are millions of objects, and the collector would walk
 through all of them again and again, for seconds each time, with everything else waiting.
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 import gc
 
 MANY = 10_000
-"""So many new entries are worth being taken out of the collector's sight."""
+"""So many new values are worth being taken out of the collector's sight."""
 
 
 class Heap:
-    """A context without collections. Many entries that were made in it are not looked at in any later one either."""
+    """A context without collections. Many values that were made in it are not looked at in any later one either."""
 
     def __init__(self) -> None:
         self.made = 0
-        """Entries made since entries were last taken out of sight; to be counted up by who makes them."""
+        """Values made since any were last taken out of sight; to be counted up by who makes them."""
         self._enabled = False
 
     def __enter__(self) -> None:

@@ -48,12 +48,5 @@ class Place:
         """Port number that leads to each other VFN, by that VFN's name; None: the cable's port is not there."""
         return {name: self.ports.get(port) for name, port in self.ways.hops(self.vfn).items()}
 
-    @cached_property
-    def missing(self) -> tuple[str, ...]:
-        """Interface names of the inventory that this VFN does not have (yet)."""
-        ends: tuple[Vm | OutsidePort, ...] = (*self.vms, *self.outside)
-        named = (*self.ways.links[self.vfn], *(end.port for end in ends))
-        return tuple(name for name in named if name not in self.ports)
-
     def _present(self, names: Iterable[str]) -> tuple[int, ...]:
         return tuple(self.ports[name] for name in names if name in self.ports)
