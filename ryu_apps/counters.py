@@ -15,8 +15,7 @@ from runtime.errors import TransientError
 from ryu_apps.peer import Peer
 from ryu_apps.session import Session, SessionLostError
 from ryu_apps.sessions import Sessions
-from ryu_apps.wire.flowmod import flow_stats_request
-from ryu_apps.wire.stats import decode_counters
+from ryu_apps.wire import stats
 
 LOG = logging.getLogger("dynseg.control.counters")
 
@@ -69,8 +68,8 @@ class Counters:
 
     def _hand_out(self, session: Session) -> None:
         # Table by table, so that what is urgent does not wait for the answers to all of them.
-        requests = (flow_stats_request(0, table) for table in TABLES)
-        counters = np.concatenate([decode_counters(part.raw) for one in requests for part in session.read(one)])
+        requests = (stats.request(0, table) for table in TABLES)
+        counters = np.concatenate([stats.decode_counters(part.raw) for one in requests for part in session.read(one)])
         data = {"dpid": session.vfn.dpid, "time": time.time(), "n": len(counters)}
         message = Message("counters", data, counters.tobytes())
         for taker in self._takers:

@@ -100,9 +100,9 @@ class WireCodec:
     def read(self, cookies: Sequence[int] | None = None) -> bytes:
         """Requests for the flow statistics of all entries, or of those with exactly these cookies."""
         if cookies is None:
-            return flowmod.flow_stats_request(self._take_xids(1))
+            return stats.request(self._take_xids(1))
         first, exact = self._take_xids(len(cookies)), flowmod.EXACT_COOKIE
-        requests = (flowmod.flow_stats_request(xid, cookie=c, mask=exact) for xid, c in enumerate(cookies, first))
+        requests = (stats.request(xid, cookie=c, mask=exact) for xid, c in enumerate(cookies, first))
         return b"".join(requests)
 
     def watch(self) -> bytes:

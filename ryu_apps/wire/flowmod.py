@@ -1,4 +1,4 @@
-"""Messages of OpenFlow 1.3 that change and read flow entries, struct-packed (specification 7.3.4.1, 7.3.5.2, 7.3.8)."""
+"""Messages of OpenFlow 1.3 that change flow entries, struct-packed (specification 7.3.4.1, 7.3.8)."""
 
 from __future__ import annotations
 
@@ -20,18 +20,13 @@ TYPE_BARRIER_REQUEST = 20
 
 ALL_TABLES = 0xFF
 EXACT_COOKIE = 0xFFFF_FFFF_FFFF_FFFF
-_ANY = 0xFFFFFFFF
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
-_MULTIPART_FLOW = 1
 
 _FLOW_MOD = struct.Struct("!BBHIQQBB4xH12sH2x")
 """header, cookie, cookie mask, table, command, (no timeouts,) priority, `_ANYWHERE`, flags"""
 _RESET_COUNTS = 4
 _ANYWHERE = bytes([0xFF]) * 12
 """No buffered packet, any out port, any out group."""
-_MULTIPART = struct.Struct("!HH4x")
-_FLOW_REQUEST = struct.Struct("!B3xII4xQQ")
-"""table, out port, out group, cookie, cookie mask"""
 
 
 def message(kind: int, xid: int, body: bytes = b"") -> bytes:
@@ -81,9 +76,3 @@ def _flow_mod(xid: int, cookie: int, mask: int, table: int, command: int, priori
 def barrier_request(xid: int) -> bytes:
     """BARRIER_REQUEST."""
     return message(TYPE_BARRIER_REQUEST, xid)
-
-
-def flow_stats_request(xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0) -> bytes:
-    """Multipart request of flow statistics, by table, by cookie under a mask."""
-    request = _FLOW_REQUEST.pack(table, _ANY, _ANY, cookie, mask) + pack_match(b"")
-    return message(TYPE_MULTIPART_REQUEST, xid, _MULTIPART.pack(_MULTIPART_FLOW, 0) + request)

@@ -15,8 +15,13 @@ import numpy.typing as npt
 from policies.codec import InstalledEntry
 from runtime.arrays import COUNTER
 from runtime.errors import TransientError
-from ryu_apps.wire.oxm import unpack_match
+from ryu_apps.wire import multipart
+from ryu_apps.wire.flowmod import ALL_TABLES, TYPE_MULTIPART_REQUEST, message
+from ryu_apps.wire.oxm import pack_match, unpack_match
 
+_REQUEST = struct.Struct("!B3xII4xQQ")
+"""table, out port, out group, cookie, cookie mask"""
+_ANY = 0xFFFFFFFF
 _FIXED = struct.Struct("!HBxIIHHHH4xQQQ")
 """length, table, seconds, nanoseconds, priority, idle timeout, hard timeout, flags, cookie, packets, bytes"""
 _SMALLEST = _FIXED.size + 8
@@ -29,6 +34,12 @@ _WIRE = np.dtype(
         "itemsize": _FIXED.size,
     }
 )
+
+
+def request(xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0) -> bytes:
+    """Multipart request of flow statistics, by table, by cookie under a mask."""
+    asked = _REQUEST.pack(table, _ANY, _ANY, cookie, mask) + pack_match(b"")
+    return message(TYPE_MULTIPART_REQUEST, xid, multipart.head(multipart.FLOW) + asked)
 
 
 def decode_counters(raw: bytes) -> npt.NDArray[np.void]:

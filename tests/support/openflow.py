@@ -1,9 +1,8 @@
-"""A plain OpenFlow 1.3 connection to a bridge's management socket, for tests marked `ovs`."""
+"""A session with a bridge's management socket, for tests marked `ovs`."""
 
 from __future__ import annotations
 
 import re
-import socket
 import struct
 import subprocess
 import time
@@ -11,18 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
+from benchmarks.management import ERROR, MULTIPART_REPLY, Management
 from policies.codec import InstalledEntry
-from ryu_apps.wire import flowmod
+from ryu_apps.wire import flowmod, stats
 from ryu_apps.wire.bundle import stage
-from ryu_apps.wire.stats import decode_entries
 
-RUN_DIR = Path("/var/run/openvswitch")
 DEADLINE = 10.0
 _MOST_RECIRCULATIONS = 2
-
-HELLO, ERROR, ECHO_REQUEST, ECHO_REPLY, MULTIPART_REPLY, BARRIER_REPLY = 0, 1, 2, 3, 19, 21
 
 
 @dataclass(frozen=True)
@@ -50,27 +45,17 @@ class Switch:
 
     def __init__(self, bridge: str) -> None:
         self.bridge = bridge
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(DEADLINE)
-        self._socket.connect(str(RUN_DIR / f"{bridge}.mgmt"))
-        self._socket.sendall(flowmod.message(HELLO, 1, struct.pack("!HHI", 1, 8, 1 << 4)))
-        self._stream = self._socket.makefile("rb")
-        assert self._receive()[1] == HELLO
-        self._barrier_xid = 0xF000_0000
+        self._management = Management(bridge, DEADLINE)
 
     def send(self, *messages: bytes) -> Answer:
         """Send, then wait for the barrier."""
-        self._barrier_xid += 1
         begin = time.perf_counter()
-        self._socket.sendall(b"".join(messages) + flowmod.barrier_request(self._barrier_xid))
         errors: list[SwitchError] = []
         others: list[bytes] = []
-        while (message := self._receive())[1] != BARRIER_REPLY:
+        for message in self._management.exchange(b"".join(messages)):
             if message[1] == ERROR:
                 kind, code = struct.unpack_from("!HH", message, 8)
                 errors.append(SwitchError(int.from_bytes(message[4:8], "big"), kind, code, message[12:]))
-            elif message[1] == ECHO_REQUEST:
-                self._socket.sendall(flowmod.message(ECHO_REPLY, int.from_bytes(message[4:8], "big"), message[8:]))
             else:
                 others.append(message)
         return Answer(time.perf_counter() - begin, tuple(errors), tuple(others))
@@ -90,8 +75,8 @@ class Switch:
 
     def entries(self) -> list[InstalledEntry]:
         """Every entry in the switch."""
-        request = flowmod.flow_stats_request(1)
-        return [entry for part in self.parts(request) for entry in decode_entries(part)]
+        request = stats.request(1)
+        return [entry for part in self.parts(request) for entry in stats.decode_entries(part)]
 
     def clear(self) -> None:
         """Delete every entry."""
@@ -107,13 +92,7 @@ class Switch:
 
     def close(self) -> None:
         """End the session."""
-        self._stream.close()
-        self._socket.close()
-
-    def _receive(self) -> bytes:
-        header = self._stream.read(8)
-        assert len(header) == 8, f"{self.bridge} closed the connection"
-        return header + self._stream.read(int.from_bytes(header[2:4], "big") - 8)
+        self._management.close()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from support.entries import ALWAYS, FAMILIES, METERS, entries, fields
 from support.openflow import DEADLINE, Switch, bridge, ovs_vsctl
 
 from policies.entries import Field, Output, TableEntry
-from ryu_apps.wire import flowmod
+from ryu_apps.wire import stats
 from ryu_apps.wire.bundle import Control
 from ryu_apps.wire.codec import WireCodec
 from ryu_apps.wire.content import installed
@@ -101,7 +101,7 @@ def test_whole_entries_read_back(switch: Switch, content: list[TableEntry]) -> N
 
 def counted(switch: Switch) -> list[tuple[int, int, int, int]]:
     """Cookie, packets, bytes and table of every entry."""
-    rows: list[tuple[int, int, int, int]] = decode_counters(switch.parts(flowmod.flow_stats_request(1))[0]).tolist()
+    rows: list[tuple[int, int, int, int]] = decode_counters(switch.parts(stats.request(1))[0]).tolist()
     return rows
 
 
@@ -125,8 +125,8 @@ def test_statistics_are_asked_by_table_and_cookie(switch: Switch) -> None:
     second = TableEntry(6, 10, (Field("reg0", 5),))
     install(switch, first, second)
     requests = {
-        flowmod.flow_stats_request(1): {first, second},
-        flowmod.flow_stats_request(1, table=6): {second},
+        stats.request(1): {first, second},
+        stats.request(1, table=6): {second},
         CODEC.read([CODEC.cookie(first)]): {first},
     }
     for request, expected in requests.items():
@@ -236,7 +236,7 @@ def test_ten_thousand_entries(switch: Switch, capsys: pytest.CaptureFixture[str]
     encoded = time.perf_counter() - begin - named
     answer = switch.transact(bundle)
     assert answer.errors == ()
-    parts = switch.parts(flowmod.flow_stats_request(1))
+    parts = switch.parts(stats.request(1))
     slowest = 0.0
     for part in parts:
         begin = time.perf_counter()

@@ -16,7 +16,7 @@ from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mo
 
 from policies.entries import Copy, Step, TableEntry, Track
 from runtime.errors import PolicyError
-from ryu_apps.wire import bundle, flowmod
+from ryu_apps.wire import bundle, flowmod, stats
 from ryu_apps.wire.content import cookie, installed
 from ryu_apps.wire.oxm import pack_match
 
@@ -117,7 +117,7 @@ def test_delete_by_cookie_equals_ryu(named: int, mask: int, xid: int) -> None:
 def test_flow_statistics_request_equals_ryu(table: int, named: int, mask: int, xid: int) -> None:
     """A request by table and cookie is the same bytes as Ryu's."""
     expected = PARSER.OFPFlowStatsRequest(DATAPATH, 0, table, OFPROTO.OFPP_ANY, OFPROTO.OFPG_ANY, named, mask)
-    assert flowmod.flow_stats_request(xid, table, named, mask) == wire(expected, xid)
+    assert stats.request(xid, table, named, mask) == wire(expected, xid)
 
 
 @given(xids)

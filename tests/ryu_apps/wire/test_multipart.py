@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.errors import TransientError
-from ryu_apps.wire.flowmod import HEADER, flow_stats_request, message
+from ryu_apps.wire.flowmod import HEADER, message
 from ryu_apps.wire.multipart import Part, relabel, split
+from ryu_apps.wire.stats import request
 
 xids = st.integers(0, 0xFFFFFFFF)
 
@@ -30,8 +31,8 @@ def test_a_reply_without_its_head_is_refused() -> None:
 @given(xids, st.lists(st.integers(0, 254), max_size=5))
 def test_requests_get_one_transaction_id(xid: int, tables: list[int]) -> None:
     """Only the four bytes of each transaction id change."""
-    requests = b"".join(flow_stats_request(number, table) for number, table in enumerate(tables))
-    expected = b"".join(flow_stats_request(xid, table) for table in tables)
+    requests = b"".join(request(number, table) for number, table in enumerate(tables))
+    expected = b"".join(request(xid, table) for table in tables)
     assert relabel(requests, xid) == (expected, len(tables))
 
 
@@ -39,4 +40,4 @@ def test_requests_get_one_transaction_id(xid: int, tables: list[int]) -> None:
 def test_what_is_no_message_is_refused(rubbish: bytes) -> None:
     """Cut short, or of a length that no message has."""
     with pytest.raises(TransientError, match="byte 56"):
-        relabel(flow_stats_request(1) + rubbish, 2)
+        relabel(request(1) + rubbish, 2)
