@@ -113,7 +113,15 @@ class Product:
             LabError: refused, or not confirmed in time.
         """
         self.ask("PUT", "/policy", {"text": policy.read_text(), "folder": str(policy.resolve().parent)})
-        wait_for("every VFN has the policy", lambda: self.ask("GET", "/policy")["state"] == "enforced", 30.0)
+        self.wait_for_policy()
+
+    def wait_for_policy(self, seconds: float = 30.0) -> None:
+        """Wait until every VFN has been read back with the policy that was laid down last.
+
+        Raises:
+            LabError: not in time.
+        """
+        wait_for("the policy is enforced", lambda: self.ask("GET", "/policy")["state"] == "enforced", seconds)
 
     def rules(self) -> list[dict[str, Any]]:
         """All rules that there ever were, oldest first."""

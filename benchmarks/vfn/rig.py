@@ -1,4 +1,4 @@
-"""What measurements stand on: bridges that are gone after their block, a switch at rest, a policy in force.
+"""What measurements stand on: bridges that are gone after their block, a switch at rest.
 
 What a killed run left of bridges `mininet_labs.marks` sweeps.
 """
@@ -11,14 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mininet_labs import marks
-from mininet_labs.children import wait_for
-from mininet_labs.product import Product
 
 PID_FILE = Path("/var/run/openvswitch/ovs-vswitchd.pid")
 _QUIET_SECONDS = 0.05
 """Without a tick (10 ms) of the processor: what is left to do is not worth waiting for."""
 _PATIENCE_SECONDS = 5.0
-_POLICY_SECONDS = 90.0
 
 
 @contextmanager
@@ -45,15 +42,6 @@ def wait_until_idle() -> None:
         time.sleep(_QUIET_SECONDS / 5)
         if (ticks := _ticks()) != before:
             before, quiet_since = ticks, now
-
-
-def wait_for_policy(product: Product) -> None:
-    """Wait until every VFN has been read back with the policy that was laid down last.
-
-    Raises:
-        LabError: not in time.
-    """
-    wait_for("the policy is enforced", lambda: product.ask("GET", "/policy")["state"] == "enforced", _POLICY_SECONDS)
 
 
 def _ticks() -> int:

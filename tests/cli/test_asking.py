@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from support.control import ROOT, Node, Peer, free_port
+from support.control import ROOT, Node, answered, free_port
 
 from cli.main import main
 from runtime.tokens import Role
@@ -53,18 +53,8 @@ def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with Node(tmp_path_factory.mktemp("cli"), manage_bridges=False) as node:
-        node.run_dir.mkdir()
-        peers = [Peer(node.run_dir / f"{name}.sock", answer) for name in ("engine", "analyzer")]
-        try:
-            node.start()
-            node.wait_up()
-            for peer in peers:
-                peer.wait("hello")
-            yield node
-        finally:
-            for peer in peers:
-                peer.close()
+    with answered(tmp_path_factory.mktemp("cli"), answer) as node:
+        yield node
 
 
 def run(node: Node, *arguments: str, **environment: str) -> Result:

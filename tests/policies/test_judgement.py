@@ -51,16 +51,21 @@ def cut(rules: list[SegmentationRule], *names: str | None) -> bool:
     return any(rule.action == "isolate" and rule.scope == "all" and rule.source_vm in names for rule in rules)
 
 
+@st.composite
+def situations(draw: st.DrawFn) -> tuple[Inventory, Policy, list[SegmentationRule], Network]:
+    """A network with a policy and rules in force."""
+    inventory = draw(networks(plain=False))
+    assume(len(ends(inventory)) > 1)
+    policy, rules = draw(policies(inventory)), draw(rules_for(inventory))
+    return inventory, policy, rules, Network(inventory, rules, policy)
+
+
 @given(st.data())
 @RANDOM
 def test_compiled_tables_decide_as_the_reference(data: st.DataObject) -> None:
     """Any packet between two ends arrives exactly when the reference says so, and is observed exactly as it says."""
-    inventory = data.draw(networks(plain=False))
-    assume(len(ends(inventory)) > 1)
-    policy = data.draw(policies(inventory))
-    rules = data.draw(rules_for(inventory))
+    inventory, policy, rules, network = data.draw(situations())
     acls = acls_of(inventory, rules)
-    network = Network(inventory, rules, policy)
     for _ in range(4):
         sender, target, packet = data.draw(packets(inventory))
         decision = reference.decide(inventory, policy, acls, packet)
@@ -76,12 +81,8 @@ def test_compiled_tables_decide_as_the_reference(data: st.DataObject) -> None:
 @RANDOM
 def test_answers_pass_exactly_with_their_connection(data: st.DataObject) -> None:
     """An answer arrives when its connection was allowed and is allowed still, or else by itself."""
-    inventory = data.draw(networks(plain=False))
-    assume(len(ends(inventory)) > 1)
-    policy = data.draw(policies(inventory))
-    rules = data.draw(rules_for(inventory))
+    inventory, policy, rules, network = data.draw(situations())
     acls = acls_of(inventory, rules)
-    network = Network(inventory, rules, policy)
     sender, target, packet = data.draw(packets(inventory))
     assume(packet.icmp_type is None or packet.icmp_type in (8, 128))
     opened = send(network, sender, target, packet)

@@ -240,6 +240,23 @@ def echo(call: Mapping[str, Any]) -> tuple[int, Any]:
 
 
 @contextlib.contextmanager
+def answered(folder: Path, answer: Callable[[Mapping[str, Any]], tuple[int, Any]]) -> Iterator[Node]:
+    """A running control whose engine and analyzer answer calls like this."""
+    with Node(folder, manage_bridges=False) as node:
+        node.run_dir.mkdir()
+        peers = [Peer(node.run_dir / f"{name}.sock", answer) for name in ("engine", "analyzer")]
+        try:
+            node.start()
+            node.wait_up()
+            for peer in peers:
+                peer.wait("hello")
+            yield node
+        finally:
+            for peer in peers:
+                peer.close()
+
+
+@contextlib.contextmanager
 def bridges(*names: str) -> Iterator[None]:
     """Plain userspace bridges without any setting, each with two internal ports."""
     for name in names:
