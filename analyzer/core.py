@@ -131,6 +131,13 @@ class Core:
         risk = decayed(self._risk[index], now - self._risk_time[index])
         return np.where(index >= 0, risk, 0.0)
 
+    def windows_of(self, rows: Array) -> F8:
+        """(lengths, rows, features) windows of each row's initiator as things stand; -1 where it is not judged."""
+        index = self.subjects.lookup(rows)
+        values = self._windows.values(np.maximum(index, 0))
+        values[:, index < 0] = -1.0
+        return values
+
     def _features(self, rows: Array) -> F8:
         novelty, new_service = self._known.judge(rows)
         return flow_features(rows, novelty, new_service)
