@@ -140,10 +140,10 @@ def written(folder: Path, network: Inventory, workload: Workload) -> list[Row]:
     ]  # fmt: skip
 
 
-def fill(folder: Path, flows: int, network: Inventory, workload: Workload) -> None:
-    """Make an archive of `DAYS` with about so many flows, as merging makes them. A VFN's hours are alike."""
+def fill(folder: Path, flows: int, days: int, network: Inventory, workload: Workload) -> None:
+    """Make an archive of so many days with about so many flows, as merging makes them. A VFN's hours are alike."""
     encoder = Encoder(network)
-    each = flows // (DAYS * 24 * VFNS)
+    each = flows // (days * 24 * VFNS)
     for vfn in range(VFNS):
         first = Partition(hour_name(START), f"vfn{vfn:02d}").folder(folder)
         whole = encoder.table(workload.flows(each, START, 3600.0, vfn))
@@ -151,7 +151,7 @@ def fill(folder: Path, flows: int, network: Inventory, workload: Workload) -> No
             files.write(first, number, half)
         files.merge(first)
         merged = pq.read_table(files.closed(first)[0].path, partitioning=None)
-        for hour in range(1, DAYS * 24):
+        for hour in range(1, days * 24):
             later = Partition(hour_name(START + 3600.0 * hour), f"vfn{vfn:02d}").folder(folder)
             table_ = _shifted(merged, np.timedelta64(3600 * hour, "s"))
             files.write(later, 0, table_, files.row_group(len(table_)))
@@ -164,23 +164,23 @@ def _shifted(table: pa.Table, by: np.timedelta64) -> pa.Table:
     return table
 
 
-def vm_days(folder: Path) -> Iterator[tuple[Filter, list[str]]]:
+def vm_days(folder: Path, days: int) -> Iterator[tuple[Filter, list[str]]]:
     """What is asked, and the files that have the answer."""
     rng = np.random.default_rng(3)
     for _ in range(ASKED):
-        since = START + 86400.0 * int(rng.integers(0, DAYS))
+        since = START + 86400.0 * int(rng.integers(0, days))
         wanted = Filter(vm=f"vm{int(rng.integers(VFNS, VMS)):04d}", since=since, until=since + 86400.0)
         there = files.partitions(folder, filter(wanted.wants, files.hours(folder)))
         yield wanted, [str(file.path) for partition in there for file in files.closed(partition.folder(folder))]
 
 
-def asked(folder: Path) -> list[Row]:
-    """Seconds for all columns of all flows of one VM on one day, from files that are not in memory."""
+def asked(folder: Path, days: int) -> list[Row]:
+    """Seconds for all columns of all flows of one VM on one of the days, from files that are not in memory."""
     everything = [str(file.path) for part in files.partitions(folder) for file in files.closed(part.folder(folder))]
     flows = ds.dataset(everything).count_rows()
     size = sum(Path(path).stat().st_size for path in everything) / max(flows, 1)
     ours, warm, theirs, rows = [], [], [], []
-    for wanted, paths in vm_days(folder):
+    for wanted, paths in vm_days(folder, days):
         _evict(paths)
         began = time.perf_counter()
         found = query.flows(folder, wanted).read_all()
@@ -203,6 +203,27 @@ def asked(folder: Path) -> list[Row]:
     ]  # fmt: skip
 
 
+def measure(made: Path, wished: int, days: int, archive: Path | None = None) -> list[Row]:
+    """Both rows.
+
+    Args:
+        made: folder for what is made.
+        wished: flows of the archive that is asked; fewer are made where the disk has no room for them.
+        days: over which they are spread.
+        archive: ask this one, which is made if it is not there, and kept.
+    """
+    network = inventory()
+    workload = Workload(network)
+    found = written(made / "written", network, workload)
+    shutil.rmtree(made / "written")
+    archive = archive or made / "asked"
+    if not archive.exists():
+        flows = min(wished, shutil.disk_usage(made).free // 2 // BYTES)
+        print(f"making an archive of {flows:,} flows, of {wished:,} that were wished for ...", flush=True)
+        fill(archive, flows, days, network, workload)
+    return [*found, *asked(archive, days)]
+
+
 def _evict(paths: Sequence[str]) -> None:
     """Take files out of the page cache."""
     for path in paths:
@@ -221,17 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--archive", type=Path, help="ask this one, made if it is not there, and keep it")
     args = parser.parse_args(arguments)
     args.out.mkdir(parents=True, exist_ok=True)
-    network = inventory()
-    workload = Workload(network)
     with tempfile.TemporaryDirectory(prefix="archive-", dir=args.out) as made:
-        found = written(Path(made) / "written", network, workload)
-        shutil.rmtree(Path(made) / "written")
-        archive = args.archive or Path(made) / "asked"
-        if not archive.exists():
-            flows = min(args.flows, shutil.disk_usage(args.out).free // 2 // BYTES)
-            print(f"making an archive of {flows:,} flows, of {args.flows:,} that were wished for ...", flush=True)
-            fill(archive, flows, network, workload)
-        found += asked(archive)
+        found = measure(Path(made), args.flows, DAYS, args.archive)
     write(found, args.out / "archive.json")
     print(f"\n{table(found)}")
     return 0 if all(row.met for row in found) else 1

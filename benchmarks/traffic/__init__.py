@@ -1,0 +1,1 @@
+"""What traffic costs on its way in: `python -m benchmarks.traffic`."""
