@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from analyzer.density import SMALLEST_TRAINING, Density
 from analyzer.features import FLOW_FEATURES
-from analyzer.flows import F8, I8, Array
+from analyzer.flows import F8, I8, Array, Bool
 from analyzer.known import KnownKeys
 from analyzer.observe import COUNTER_FEATURES, FEATURES
 from analyzer.windows import LENGTHS, usual_over
@@ -48,6 +48,10 @@ class Reservoir:
             kept = np.concatenate(self._parts)[::2].copy()
             self._parts, self._held, self._stride = [kept], len(kept), self._stride * 2
 
+    def replace(self, rows: Array) -> None:
+        """Keep these instead, which are some of those that are kept."""
+        self._parts, self._held = [rows], len(rows)
+
     def rows(self) -> Array | None:
         """All that is kept; None when nothing ever came."""
         return np.concatenate(self._parts) if self._parts else None
@@ -56,7 +60,7 @@ class Reservoir:
 WINDOW = np.dtype(
     [("time", "<f8"), ("vm", "<i4"), ("segment", "<i2"), ("values", "<f4", (len(LENGTHS), len(FEATURES)))]
 )
-_FLOW = np.dtype([("segment", "<i2"), ("values", "<f4", (len(FLOW_FEATURES),))])
+FLOW_SAMPLE = np.dtype([("segment", "<i2"), ("values", "<f4", (len(FLOW_FEATURES),))])
 
 
 class Learner:
@@ -66,38 +70,55 @@ class Learner:
         self._windows, self._flows = Reservoir(MOST_SAMPLES), Reservoir(MOST_SAMPLES)
         self._sampled: dict[int, float] = {}
         self.flows = 0
+        self.windows = 0
         self.began: float | None = None
         self.ended = 0.0
 
     def add_flows(self, segment: Array, features: F8) -> None:
         """Features of finished flows, and the segment of their initiators."""
-        part = np.zeros(len(segment), _FLOW)
+        part = np.zeros(len(segment), FLOW_SAMPLE)
         part["segment"], part["values"] = segment, features
         self._flows.add(part)
         self.flows += len(part)
 
     def add_windows(self, now: float, subject: I8, vm: Array, segment: Array, values: F8) -> None:
         """Windows (`Windows.values`) of subjects that were active just now; VM 0 for outside addresses."""
-        self.began = now if self.began is None else self.began
-        self.ended = max(self.ended, now)
         last = np.array([self._sampled.get(s, -np.inf) for s in subject.tolist()])
         due = np.flatnonzero(now - last >= SAMPLE_SECONDS)
         self._sampled.update(dict.fromkeys(subject[due].tolist(), now))
         part = np.zeros(len(due), WINDOW)
         part["time"], part["vm"], part["segment"] = now, vm[due], segment[due]
         part["values"] = values[:, due].transpose(1, 0, 2)
-        self._windows.add(part)
+        self.take_windows(part)
+        self.began = now if self.began is None else min(self.began, now)
+        self.ended = max(self.ended, now)
 
-    def fit(self, known: KnownKeys, vms: int, seed: int, inventory: str) -> Baseline:
+    def take_windows(self, samples: Array) -> None:
+        """Samples as they are (dtype `WINDOW`)."""
+        if len(samples):
+            first = float(samples["time"].min())
+            self.began = first if self.began is None else min(self.began, first)
+            self.ended = max(self.ended, float(samples["time"].max()))
+        self._windows.add(samples)
+        self.windows += len(samples)
+
+    def keep(self, windows: Callable[[Array], Bool], flows: Callable[[Array], Bool]) -> None:
+        """Drop the samples that these refuse."""
+        for reservoir, wanted in ((self._windows, windows), (self._flows, flows)):
+            rows = reservoir.rows()
+            if rows is not None and len(rows):
+                reservoir.replace(rows[wanted(rows)])
+
+    def fit(self, known: KnownKeys, vms: int, seed: int, inventory: str, warm_up: float = WARM_UP) -> Baseline:
         """The baseline of all that was collected; of nothing, the prior."""
         windows = self._windows.rows()
         windows = np.zeros(0, WINDOW) if windows is None else windows
         flows = self._flows.rows()
-        flows = np.zeros(0, _FLOW) if flows is None else flows
+        flows = np.zeros(0, FLOW_SAMPLE) if flows is None else flows
         began = self.began or 0.0
         span = max(0.0, self.ended - began)
-        windows = windows[windows["time"] >= began + WARM_UP * span]
-        span *= 1 - WARM_UP
+        windows = windows[windows["time"] >= began + warm_up * span]
+        span *= 1 - warm_up
         digest = hashlib.sha256(windows.tobytes() + flows.tobytes()).hexdigest()
         segments = sorted({0, *windows["segment"].tolist(), *flows["segment"].tolist()})
         settled = [vm for vm in range(1, vms + 1) if (windows["vm"] == vm).sum() >= OWN_SAMPLES]
@@ -132,6 +153,15 @@ class Baseline:
     """Highest (lengths, features) of any VM of the segment while learning."""
     vm_usual: Mapping[int, F8]
     """The same of one VM, where there were enough samples."""
+
+    @property
+    def calibration(self) -> dict[str, float]:
+        """What the tails stand on, for the manifest: scores that 1 % and 0.1 % of held-out rows inside reach."""
+        flows, windows = self.flows[POOLED], self.windows[POOLED]
+        parts = {"flows": flows, **{f"windows {LENGTHS[i]:g}s": model for i, model in windows.items()}}
+        return {
+            f"{name} p={p:g}": round(model.tail.score(p), 6) for name, model in parts.items() for p in (0.01, 0.001)
+        }
 
     def flow_p(self, segment: Array, features: F8) -> F8:
         """Share of its segment's normal flows that are as unusual as each flow."""

@@ -15,6 +15,7 @@ from analyzer.baseline import Baseline, Learner
 from analyzer.behaviours import Scene
 from analyzer.features import flow_features
 from analyzer.flows import F8, I8, Array, FlowBatch, FlowState
+from analyzer.following import Following
 from analyzer.known import Known
 from analyzer.observe import ADMIN_PORTS, contributions
 from analyzer.risk import AGREE_P, MOST_ALONE, UNUSUAL_P, Finding, Verdict, decayed, risk_of, risk_of_p
@@ -55,9 +56,12 @@ class Core:
         self._known = Known(salt)
         self.learner: Learner | None = Learner()
         self.baseline: Baseline | None = None
+        self.following: Following | None = None
+        """Learns on while the baseline judges; whoever leads this core may set it."""
 
     def restart_learning(self) -> None:
         """Learn from scratch."""
+        self.following = None
         self._known, self.learner, self.baseline = Known(self._known.salt), Learner(), None
 
     def stop_learning(self) -> Callable[[int, str], Baseline]:
@@ -97,6 +101,8 @@ class Core:
         self._windows.add(now, index, contributions(rows, novelty, excused))
         if self.learner is not None:
             self._known.learn(rows[rows["state"] & _PROVES_NOTHING == 0])
+        if self.following is not None:
+            self.following.peers(now, rows[rows["state"] & _PROVES_NOTHING == 0])
         did = (rows["state"] & _DEEDS != 0) | (rows["src_bytes"] > 0)
         active = np.unique(index[did])
         active = active[~self._cut[np.where(active <= self._vms, active, 0)]]
@@ -111,6 +117,8 @@ class Core:
         features = self._features(rows)
         if self.learner is not None:
             self.learner.add_flows(rows["src_segment"], features)
+        if self.following is not None:
+            self.following.flows(rows, features)
         return self._flow_risk(rows, features)
 
     def flow_risk(self, rows: Array) -> F8:
@@ -166,6 +174,8 @@ class Core:
         acting = np.array([behaviour.acts for behaviour in behaviours.ALL])
         # There is no baseline of what strangers do: towards an outside address the behaviour decides alone.
         agreed = (strengths[acting] >= 1).any(axis=0) & ((learned <= AGREE_P) | (vm == 0))
+        if self.following is not None:
+            self.following.windows(now, vm, segment, values, learned, (strengths[acting] >= 1).any(axis=0))
         self._history[active] = (self._history[active] << 1 | agreed) & _LAST_THREE
         notable = np.flatnonzero((strengths >= 1).any(axis=0) | (learned <= UNUSUAL_P))
         verdicts = [

@@ -1,6 +1,7 @@
 """How unusual a row of features is: an autoencoder and clusters, fitted by scikit-learn, served as matrix products.
 
 scikit-learn is imported where it fits, not before: an analyzer that comes back with a saved baseline is there sooner.
+What is served are plain arrays of 32-bit floats.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analyzer.flows import F8
+from analyzer.compiled import compiled
+from analyzer.flows import F8, I8
 from analyzer.tails import Tail
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPRegressor
 
+F4 = NDArray[np.float32]
 SMALLEST_SCALE = 0.3
 """Deviation of a feature is never thought smaller: features are logarithms, or 0 and 1."""
 FARTHEST = 12.0
@@ -34,13 +38,13 @@ BATCHES = 25
 class Density:
     """A fitted model of one kind of row."""
 
-    centre: F8
-    scale: F8
+    centre: F4
+    scale: F4
     """Infinite for features that are left out."""
-    weights: tuple[F8, ...]
+    weights: tuple[F4, ...]
     """Autoencoder: input to hidden, hidden to output. Empty when there were too few rows."""
-    biases: tuple[F8, ...]
-    clusters: F8
+    biases: tuple[F4, ...]
+    clusters: F4
     """(k, features), scaled."""
     error_usual: float
     """90 % quantile of the training's reconstruction error."""
@@ -63,13 +67,13 @@ class Density:
         dead = [c for c in left_out if np.ptp(rows[:, c]) == 0]
         scale[dead] = np.inf
         held = (np.arange(len(rows)) * 20 // len(rows)) % 4 == 3  # 20 blocks of time, every fourth held out
-        bare = cls(rows.mean(axis=0), scale, (), (), np.zeros((1, rows.shape[1])), 1.0, 1.0, Tail.prior())
+        none = np.zeros((1, rows.shape[1]), np.float32)
+        bare = cls(_f4(rows.mean(axis=0)), _f4(scale), (), (), none, 1.0, 1.0, Tail.prior())
         z = bare.scaled(rows)
         net = _autoencoder(z[~held], seed)
         k = int(np.clip(len(z) // 25, 1, 16))
-        model = replace(
-            bare, weights=tuple(net.coefs_), biases=tuple(net.intercepts_), clusters=_clusters(z[~held], k, seed)
-        )
+        weights, biases = tuple(map(_f4, net.coefs_)), tuple(map(_f4, net.intercepts_))
+        model = replace(bare, weights=weights, biases=biases, clusters=_clusters(z[~held], k, seed))
         error, distance = (max(float(np.quantile(x, 0.9)), SMALLEST_SCALE) for x in model.deviations(z[~held]))
         model = replace(model, error_usual=error, distance_usual=distance)
         return replace(model, tail=Tail.fit(model.score(rows[held])))
@@ -80,41 +84,43 @@ class Density:
         known = rows is not None and len(rows) > 0
         centre = rows.mean(axis=0) if rows is not None and known else np.zeros(features)
         spread = np.maximum(rows.std(axis=0), 1.0) if rows is not None and known else np.ones(features)
-        return cls(centre, spread, (), (), np.zeros((1, features)), 1.0, 2.0, Tail.prior())
+        return cls(_f4(centre), _f4(spread), (), (), np.zeros((1, features), np.float32), 1.0, 2.0, Tail.prior())
 
-    def score(self, rows: F8) -> F8:
+    def score(self, rows: F8 | F4) -> F8:
         """(n,) unusualness, about 1 at the upper tenth of what was learned."""
         error, distance = self.deviations(self.scaled(rows))
-        return np.maximum(error / self.error_usual, distance / self.distance_usual)
+        return np.asarray(np.maximum(error / self.error_usual, distance / self.distance_usual), np.float64)
 
-    def p(self, rows: F8) -> F8:
+    def p(self, rows: F8 | F4) -> F8:
         """(n,) calibrated share of normal rows that are as unusual."""
         return self.tail.p(self.score(rows))
 
-    def scaled(self, rows: F8) -> F8:
+    def scaled(self, rows: F8 | F4) -> F4:
         """Rows in standard deviations from the centre, within `FARTHEST`."""
-        z = (np.nan_to_num(rows, posinf=1e30, neginf=-1e30) - self.centre) / self.scale
-        return np.asarray(np.clip(z, -FARTHEST, FARTHEST))
+        return _scaled(np.ascontiguousarray(rows, np.float32), self.centre, self.scale)
 
-    def deviations(self, z: F8) -> tuple[F8, F8]:
+    def deviations(self, z: F4) -> tuple[F4, F4]:
         """Reconstruction error and distance to the nearest cluster, each the mean of the `WORST` features."""
-        near = self.clusters[_nearest(z, self.clusters)]
-        distance = _worst(z - near)
+        distance = _worst(z, self.clusters[_nearest(z, self.clusters)])
         if not self.weights:
-            return np.zeros(len(z)), distance
+            return np.zeros(len(z), np.float32), distance
         hidden = np.tanh(z @ self.weights[0] + self.biases[0])
-        return _worst(hidden @ self.weights[1] + self.biases[1] - z), distance
+        return _worst(z, hidden @ self.weights[1] + self.biases[1]), distance
 
 
-def _clusters(z: F8, k: int, seed: int) -> F8:
+def _f4(values: F8) -> F4:
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _clusters(z: F4, k: int, seed: int) -> F4:
     """Centres, (k, features)."""
     from sklearn.cluster import MiniBatchKMeans
 
     means = MiniBatchKMeans(n_clusters=k, n_init=3, random_state=seed, batch_size=1024).fit(z)
-    return np.asarray(means.cluster_centers_)
+    return _f4(means.cluster_centers_)
 
 
-def _autoencoder(z: F8, seed: int) -> MLPRegressor:
+def _autoencoder(z: F4, seed: int) -> MLPRegressor:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
 
@@ -132,12 +138,44 @@ def _autoencoder(z: F8, seed: int) -> MLPRegressor:
         return net.fit(z, z)
 
 
-def _nearest(z: F8, clusters: F8) -> F8:
+def _nearest(z: F4, clusters: F4) -> I8:
     """Row of the nearest cluster; |z|^2 is the same for all and left away."""
     return np.asarray(((clusters**2).sum(axis=1) - 2 * z @ clusters.T).argmin(axis=1))
 
 
-def _worst(difference: F8) -> F8:
-    size = np.abs(difference)
-    most = min(WORST, size.shape[1])
-    return np.asarray(np.partition(size, size.shape[1] - most, axis=1)[:, -most:].mean(axis=1))
+@compiled
+def _scaled(rows: F4, centre: F4, scale: F4) -> F4:
+    """Not a number counts as 0 before centring, like silence; what is infinite is far."""
+    z = np.empty_like(rows)
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            value = rows[i, j]
+            if np.isnan(value):
+                value = np.float32(0.0)
+            deviation = np.float32(0.0) if np.isinf(scale[j]) else (value - centre[j]) / scale[j]
+            z[i, j] = min(max(deviation, np.float32(-FARTHEST)), np.float32(FARTHEST))
+    return z
+
+
+@compiled
+def _worst(z: F4, other: F4) -> F4:
+    """Mean of the `WORST` largest differences of each row."""
+    count, width = z.shape
+    most = min(WORST, width)
+    result = np.empty(count, np.float32)
+    largest = np.empty(most, np.float32)
+    for i in range(count):
+        largest[:] = 0.0
+        for j in range(width):
+            value = abs(z[i, j] - other[i, j])
+            if value > largest[0]:
+                place = 0  # ascending; the smallest of them falls out
+                while place + 1 < most and value > largest[place + 1]:
+                    largest[place] = largest[place + 1]
+                    place += 1
+                largest[place] = value
+        total = np.float32(0.0)
+        for value in largest:
+            total += value
+        result[i] = total / most
+    return result

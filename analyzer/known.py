@@ -25,6 +25,11 @@ class KnownKeys:
     services: U8
 
 
+def keys_of(rows: Array, salt: int) -> tuple[U8, U8, U8]:
+    """Keys of events: peer, outside address and service, as they are known or not."""
+    return peer_keys(rows, salt), segment_keys(rows, salt), service_keys(rows, salt)
+
+
 class Known:
     """Peers of VMs, outside addresses of segments, services between segments."""
 
@@ -58,9 +63,8 @@ class Known:
 
     def learn(self, rows: Array) -> None:
         """From now on these are known. Beyond `MOST_KNOWN` nothing more is learned."""
-        tables = ((self._peers, peer_keys), (self._outside, segment_keys), (self._services, service_keys))
-        for table, make in tables:
-            keys = np.unique(make(rows, self.salt))
+        for table, found in zip((self._peers, self._outside, self._services), keys_of(rows, self.salt), strict=True):
+            keys = np.unique(found)
             if table.has_room(len(keys)):
                 table.insert(keys)
             else:

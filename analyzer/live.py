@@ -18,6 +18,8 @@ from analyzer.counters import Counters
 from analyzer.flows import NOBODY, Array, FlowBatch, FlowState, address_halves
 from analyzer.journal import Journal
 from analyzer.learning import Learning, Phase
+from analyzer.models.signing import Signer
+from analyzer.modelstore import ModelStore
 from analyzer.names import Names
 from analyzer.netflow import Records
 from analyzer.pair import FlowTable
@@ -63,7 +65,8 @@ class Live:
             seconds = settings.archive.part_seconds
             self._recorder = Recorder(archive, self._core, self.table, self.names, self._with_segments, seconds)
         digest = modelstore.inventory_digest(inventory)
-        self.learning = Learning(self._core, settings.analyzer, settings.models, digest)
+        store = ModelStore(settings.models, Signer.of(settings.model_key), settings.analyzer.trusted_keys)
+        self.learning = Learning(self._core, settings.analyzer, store, digest, numbers)
         self._counters = Counters(inventory)
         self._vfn_by_dpid = {vfn.dpid: vfn.number for vfn in inventory.vfns.values()}
         self._opened: list[FlowBatch] = []

@@ -1,52 +1,61 @@
-"""Saved baselines: a joblib file and a manifest with its SHA-256, checked before anything of it is loaded.
+"""Saved baselines of this node: numbered versions, each a signed folder, one of them current, one the anchor.
 
-`joblib.load` runs whatever is in a file, so a file that is not exactly what the manifest names is never opened.
+`current` and `anchor` are files that hold a version's number. The anchor is the first baseline that was learned under
+an inventory, or the one a person made it: later ones learn what they learn under its eyes (`analyzer.following`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
+import io
+import os
+import shutil
 from collections.abc import Callable
-from importlib.metadata import version
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from analyzer.baseline import Baseline
 from analyzer.features import FLOW_FEATURES
+from analyzer.models import bundle
+from analyzer.models.bundle import Manifest
+from analyzer.models.signing import Signer, Trust
 from analyzer.observe import FEATURES
 from analyzer.windows import LENGTHS
 from runtime.errors import ModelError
 from topology.model import Inventory
 
 MODEL = "baseline.joblib"
-MANIFEST = "manifest.json"
-FORMAT = 2
-"""2: windows see copies of opening packets, too."""
+KIND = "baseline"
+FORMAT = 3
+"""3: signed, float32."""
+CURRENT, ANCHOR = "current", "anchor"
+KEPT = 10
+"""Versions; older ones are removed, the anchor never."""
 Fit = Callable[[int, str], Baseline]
 """From (seed, inventory digest)."""
 
 
-class Manifest(BaseModel):
-    """What stands beside the model."""
+@dataclass(frozen=True)
+class Version:
+    """One saved baseline, as far as its manifest tells."""
 
-    model_config = ConfigDict(extra="forbid")
+    number: int
+    manifest: Manifest | None
+    problem: str
+    """Why it would not be loaded; empty when nothing is wrong with its manifest."""
+    current: bool
+    anchor: bool
 
-    format: int
-    sha256: str
-    """Of the model file."""
-    created: float
-    """Epoch seconds."""
-    versions: dict[str, str]
-    """Libraries it was made with."""
-    features: list[str]
-    """What its columns mean."""
-    inventory: str
-    """Digest of the inventory it was learned under."""
-    training: str
-    """Digest of what it was learned from."""
+
+@dataclass(frozen=True)
+class Loaded:
+    """The current baseline, and the anchor beside it when that is another."""
+
+    number: int
+    baseline: Baseline
+    anchor: Baseline | None
 
 
 def inventory_digest(inventory: Inventory) -> str:
@@ -56,62 +65,149 @@ def inventory_digest(inventory: Inventory) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def save(folder: Path, baseline: Baseline) -> None:
-    """Write model and manifest; each replaces its forerunner in one step, the manifest last."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / (MODEL + ".new")
-    joblib.dump(baseline, fresh, compress=3)
-    manifest = Manifest(
-        format=FORMAT,
-        sha256=_sha256(fresh),
-        created=time.time(),
-        versions=_versions(),
-        features=_features(),
-        inventory=baseline.inventory,
-        training=baseline.training,
-    )
-    fresh.replace(folder / MODEL)
-    fresh = folder / (MANIFEST + ".new")
-    fresh.write_text(manifest.model_dump_json(indent=1))
-    fresh.replace(folder / MANIFEST)
+class ModelStore:
+    """The baselines in one folder.
 
-
-def load(folder: Path, inventory: str) -> Baseline | None:
-    """The saved baseline; None when there is none, or it was learned under another inventory.
-
-    Raises:
-        ModelError: the files are damaged, were changed, or come from another version.
+    Args:
+        folder: made when something is saved.
+        signer: of what is saved here.
+        trust: whose signatures count, the own among them.
     """
-    path, model = folder / MANIFEST, folder / MODEL
-    remedy = f"remove {folder} and let the analyzer learn again"
-    if not path.exists():
-        return None
-    try:
-        manifest = Manifest.model_validate_json(path.read_text())
-        found = _sha256(model)
-    except (OSError, ValueError) as error:
-        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
-        raise ModelError(f"the saved baseline cannot be read: {reason}", file=path, remedy=remedy) from error
-    if manifest.inventory != inventory:
-        return None
-    if found != manifest.sha256:
-        raise ModelError("does not match its manifest: it was changed or is damaged", file=model, remedy=remedy)
-    if manifest.format != FORMAT or manifest.features != _features() or manifest.versions != _versions():
-        raise ModelError("was made by another version", file=model, remedy=remedy)
-    baseline = joblib.load(model)
-    if not isinstance(baseline, Baseline):
-        raise ModelError(f"holds a {type(baseline).__name__}, not a baseline", file=model, remedy=remedy)
-    return baseline
+
+    def __init__(self, folder: Path, signer: Signer, trusted: tuple[str, ...] = ()) -> None:
+        self.folder = folder
+        self._signer = signer
+        self._trust = Trust.in_keys((signer.public, *trusted))
+
+    def save(self, baseline: Baseline, note: str, *, anchor: bool = False) -> int:
+        """Keep a baseline as the current one; its number. The first one, or with `anchor`, is the anchor too."""
+        number = max(self._numbers(), default=0) + 1
+        buffer = io.BytesIO()
+        joblib.dump(baseline, buffer, compress=3)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        bundle.write(
+            self._place(number),
+            {MODEL: buffer.getvalue()},
+            self._signer,
+            kind=KIND,
+            form=FORMAT,
+            features=_features(),
+            inventory=baseline.inventory,
+            training=baseline.training,
+            note=note,
+            calibration=baseline.calibration,
+        )
+        if anchor or self._anchor_of(baseline.inventory) is None:
+            self._point(ANCHOR, number)
+        self._point(CURRENT, number)
+        self._prune()
+        return number
+
+    def load(self, inventory: str) -> Loaded | None:
+        """The current baseline; None when there is none, or it was learned under another inventory.
+
+        Raises:
+            ModelError: the files are damaged, were changed, are signed by a stranger, or come from another version.
+        """
+        number = self._pointed(CURRENT)
+        if number is None:
+            return None
+        manifest, _ = bundle.read_manifest(self._place(number), self._trust)
+        if manifest.inventory != inventory:
+            return None
+        baseline, anchor = self._read(number), self._anchor_of(inventory)
+        return Loaded(number, baseline, None if anchor in (None, number) else self._read(anchor))
+
+    def rollback(self, number: int, *, anchor: bool = False) -> None:
+        """Make a version the current one, with `anchor` the anchor as well; a running analyzer takes it up.
+
+        Raises:
+            ModelError: there is no such version, or it would not be loaded.
+        """
+        if number not in self._numbers():
+            there = ", ".join(map(str, self._numbers())) or "none"
+            raise ModelError(f"there is no version {number}", file=self.folder, remedy=f"there are: {there}")
+        self._read(number)
+        if anchor:
+            self._point(ANCHOR, number)
+        self._point(CURRENT, number)
+
+    def versions(self) -> list[Version]:
+        """All, oldest first."""
+        current, anchor = self._pointed(CURRENT), self._pointed(ANCHOR)
+        found = []
+        for number in self._numbers():
+            manifest, problem = None, ""
+            try:
+                manifest, _ = bundle.read_manifest(self._place(number), self._trust)
+                _expect_ours(manifest, self._place(number))
+            except ModelError as error:
+                problem = str(error)
+            found.append(Version(number, manifest, problem, number == current, number == anchor))
+        return found
+
+    def current(self) -> int | None:
+        """Number of the version that is to judge."""
+        return self._pointed(CURRENT)
+
+    def _anchor_of(self, inventory: str) -> int | None:
+        """The anchor, if it was learned under this inventory."""
+        number = self._pointed(ANCHOR)
+        if number is None or bundle.read_manifest(self._place(number), self._trust)[0].inventory != inventory:
+            return None
+        return number
+
+    def _read(self, number: int) -> Baseline:
+        place = self._place(number)
+        found = bundle.read(place, self._trust)
+        _expect_ours(found.manifest, place)
+        if MODEL not in found.files:
+            raise ModelError(f"names no {MODEL}", file=place / bundle.MANIFEST)
+        baseline = joblib.load(io.BytesIO(found.files[MODEL]))
+        if not isinstance(baseline, Baseline):
+            raise ModelError(f"holds a {type(baseline).__name__}, not a baseline", file=place / MODEL)
+        return baseline
+
+    def _place(self, number: int) -> Path:
+        return self.folder / f"{number:06d}"
+
+    def _numbers(self) -> list[int]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal() and path.is_dir())
+
+    def _pointed(self, name: str) -> int | None:
+        try:
+            text = (self.folder / name).read_text().strip()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ModelError(f"cannot be read: {error.strerror}", file=self.folder / name) from error
+        if not text.isdecimal():
+            remedy = "see `dynseg models list`, then `dynseg models rollback NUMBER`"
+            raise ModelError(f"holds no version's number: {text[:40]!r}", file=self.folder / name, remedy=remedy)
+        return int(text)
+
+    def _point(self, name: str, number: int) -> None:
+        fresh = self.folder / f".{name}.{os.getpid()}"
+        fresh.write_text(f"{number}\n")
+        fresh.replace(self.folder / name)
+
+    def _prune(self) -> None:
+        kept = {self._pointed(CURRENT), self._pointed(ANCHOR), *self._numbers()[-KEPT:]}
+        for number in self._numbers():
+            if number not in kept:
+                shutil.rmtree(self._place(number))
+
+
+def _expect_ours(manifest: Manifest, place: Path) -> None:
+    bundle.expect(manifest, place, kind=KIND, form=FORMAT)
+    if list(manifest.features) != _features() or manifest.versions != bundle.libraries():
+        remedy = "let the analyzer learn again"
+        raise ModelError(
+            "was made by another version: other features or libraries", file=place / bundle.MANIFEST, remedy=remedy
+        )
 
 
 def _features() -> list[str]:
     return [*FLOW_FEATURES, *FEATURES, *(f"{length:g}s" for length in LENGTHS)]
-
-
-def _versions() -> dict[str, str]:
-    return {name: version(name) for name in ("numpy", "scikit-learn")}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -93,6 +93,7 @@ class Queries:
             "phase": str(learning.phase),
             "seconds_left": round(learning.seconds_left(time.monotonic()), 1),
             "problem": learning.problem,
+            "baseline": learning.status(),
             "uptime_seconds": round(time.time() - self._started, 1),
             "flows": len(self._live.table),
             "records": collector.records,

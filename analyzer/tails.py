@@ -14,6 +14,9 @@ PRIOR_ALPHA = 4.0
 PRIOR_WEIGHT = 6.0
 """The tail's index is shrunk towards PRIOR_ALPHA as by so many exceedances: small held-out parts say little."""
 STEEPEST = 6.0
+CENSORED = 0.995
+"""Of scores above this quantile only counts that they are above: a few attacks among what was learned, or one freak,
+would else make the tail heavier for good."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,20 @@ class Tail:
 
     @classmethod
     def fit(cls, scores: F8) -> Tail:
-        """From held-out scores, >= 0. A tail by Hill's estimator (1975) with a gamma prior; few scores: the prior."""
+        """From held-out scores, >= 0; few of them: the prior.
+
+        The tail's index is Hill's estimator (1975) for samples censored above, with a gamma prior.
+        """
         scores = scores[np.isfinite(scores)]
         if len(scores) < 8:
             return cls.prior()
         start = max(float(np.quantile(scores, BODY)), 1e-9)
-        over = np.log(scores[scores > start] / start)
-        alpha = (len(over) + PRIOR_WEIGHT) / (float(over.sum()) + PRIOR_WEIGHT / PRIOR_ALPHA)
+        censored = max(float(np.quantile(scores, CENSORED)), start)
+        over = scores[scores > start]
+        exceeded = float(np.log(np.minimum(over, censored) / start).sum())
+        alpha = ((over <= censored).sum() + PRIOR_WEIGHT) / (exceeded + PRIOR_WEIGHT / PRIOR_ALPHA)
         body = np.quantile(scores, np.linspace(0, BODY, 65))
-        return cls(body, start, min(alpha, STEEPEST))
+        return cls(body, start, min(float(alpha), STEEPEST))
 
     @classmethod
     def prior(cls) -> Tail:
@@ -50,3 +58,7 @@ class Tail:
         below = np.searchsorted(self.body, scores, side="left") / len(self.body) * BODY
         beyond = (1 - BODY) * np.maximum(scores / self.start, 1.0) ** -self.alpha
         return np.asarray(np.where(scores > self.start, beyond, np.maximum(1 - below, 1 - BODY)))
+
+    def score(self, p: float) -> float:
+        """The score that a share `p` of normal traffic, at most 1 - BODY, reaches."""
+        return self.start * float((p / (1 - BODY)) ** (-1 / self.alpha))

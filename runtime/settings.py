@@ -101,6 +101,14 @@ class AnalyzerSettings(Section):
     """How long traffic is only learned from before a first baseline is fitted, when none is stored."""
     learn_when: Path | None = None
     """Wait for this file to appear before learning starts (labs that start their traffic late)."""
+    relearn_seconds: float = Field(86_400.0, ge=0)
+    """A new baseline is fitted this often from what stayed clean; 0: never."""
+    learn_delay_seconds: float = Field(3600.0, gt=0)
+    """Traffic is learned from so late: of a VM that falls under suspicion meanwhile it is not."""
+    model_key: Path | None = None
+    """Ed25519 key that signs models made here; None: `model.key` in `state_dir`, made on first use."""
+    trusted_keys: tuple[str, ...] = ()
+    """Public keys (base64) of others whose models are loaded, too; `dynseg models key` prints a node's own."""
     memory_flows: int = Field(200_000, ge=1000)
     """Flows kept in memory for queries over REST."""
     seed: int = 7
@@ -180,6 +188,11 @@ class Settings(BaseSettings):
         return self.state_dir / "models"
 
     @property
+    def model_key(self) -> Path:
+        """The key that signs models made here."""
+        return self.analyzer.model_key or self.state_dir / "model.key"
+
+    @property
     def flow_archive(self) -> Path:
         """Folder of the flow archive."""
         return self.archive.folder or self.state_dir / "flows"
@@ -245,8 +258,9 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     rest, analyzer, archive = settings.rest, settings.analyzer, settings.archive
     if rest.tokens is not None:
         rest = rest.model_copy(update={"tokens": base / rest.tokens})
-    if analyzer.learn_when is not None:
-        analyzer = analyzer.model_copy(update={"learn_when": base / analyzer.learn_when})
+    for name in ("learn_when", "model_key"):
+        if (file := getattr(analyzer, name)) is not None:
+            analyzer = analyzer.model_copy(update={name: base / file})
     if archive.folder is not None:
         archive = archive.model_copy(update={"folder": base / archive.folder})
     paths = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}

@@ -1,5 +1,6 @@
 """A day of a small company, compressed: learned, judged, attacked, released. NetFlow in, proposals out."""
 
+import shutil
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -267,11 +268,8 @@ def test_learning_waits_for_its_sign(tmp_path: Path) -> None:
 
 def test_a_changed_baseline_is_not_loaded(learned: Path, tmp_path: Path) -> None:
     """When the saved model does not match its manifest the analyzer says so and learns anew."""
-    models = tmp_path / "models"
-    models.mkdir()
-    for file in (learned / "models").iterdir():
-        (models / file.name).write_bytes(file.read_bytes())
-    with (models / "baseline.joblib").open("ab") as model:
+    shutil.copytree(learned, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / "models" / "000001" / "baseline.joblib").open("ab") as model:
         model.write(b"x")
     live = Live(Settings(state_dir=tmp_path), NET)
     assert live.phase == "waiting"
