@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.flows import NOBODY, TCP, U8, UDP, Array, Bool, address_halves, is_group, v4_low
-from analyzer.keytable import mix
-from analyzer.netflow import Records
+from analyzer.compiled import compiled, signed
+from analyzer.flows import ICMP, NOBODY, TCP, U8, UDP, Array, Fate, address_halves, is_group
+from analyzer.keytable import KeyTable, mix, mixed, place_of
+from analyzer.netflow import Records, words
 from topology.model import Inventory
 
 SIDE = np.dtype(
@@ -31,32 +32,23 @@ SIDE = np.dtype(
         ("src_vm", "<i4"),  # the VM on the port; 0 for an outside port
         ("dst_vm", "<i4"),  # the VM with the destination address; 0 outside; NOBODY
         ("spoofed", "?"),
+        ("fate", "u1"),  # Fate: what the VFN did with the packets; 0: it is not known
+        ("answers", "?"),  # ICMP replies or errors: nobody opens a flow with them
     ]
 )
 """One direction of one flow, counted where it entered the network."""
 
+DROPPED_TO = 65533
+"""NetFlow's output interface of what went nowhere (NF_OUT_DROP in Open vSwitch's ofproto/netflow.h)."""
+NO_PORT = -1
+"""There is no report of where packets went."""
 _DHCP_CLIENT = 68
-
-
-class AddressBook:
-    """Address -> VM number, for whole columns."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        pairs = [(address_halves(str(a)), vm.number) for a, vm in inventory.vm_by_address.items()]
-        high = np.array([p[0][0] for p in pairs], np.uint64)
-        low = np.array([p[0][1] for p in pairs], np.uint64)
-        keys = mix(0, high, low)
-        order = np.argsort(keys)
-        self._keys, self._high, self._low = keys[order], high[order], low[order]
-        self._numbers = np.array([p[1] for p in pairs], np.int32)[order]
-
-    def vm_of(self, high: U8, low: U8) -> Array:
-        """VM numbers (int32), 0 where an address is no VM's."""
-        if not len(self._keys):
-            return np.zeros(len(high), np.int32)
-        at = np.minimum(np.searchsorted(self._keys, mix(0, high, low)), len(self._keys) - 1)
-        same = (self._high[at] == high) & (self._low[at] == low)
-        return np.where(same, self._numbers[at], 0).astype(np.int32)
+_ICMP_ANSWERS = (0, 3, 11, 12, 14)
+"""Types of replies and errors (RFC 792)."""
+_V4 = np.uint64(0xFFFF_0000_0000)
+_ZERO = np.uint64(0)
+_FORWARDED, _DELIVERED = int(Fate.FORWARDED), int(Fate.DELIVERED)
+_DROPPED, _STOPPED = int(Fate.DROPPED), int(Fate.STOPPED)
 
 
 @dataclass(frozen=True)
@@ -68,6 +60,26 @@ class Attributed:
     """Came in at a link, or at a port nobody is known to be on."""
     forged_outside: int
     """Came in from outside under a VM's address: evidence against nobody here."""
+    beyond: Array
+    """Dtype `SIDE`: what the last VFN on the way, where they come in over a link, did with packets (`fate`)."""
+
+
+class _Numbers:
+    """A mapping from rows of two 64-bit numbers to VM numbers, for compiled loops."""
+
+    def __init__(self, numbers: Mapping[tuple[int, int], int]) -> None:
+        table = KeyTable(len(numbers))
+        self.high, self.low = (np.zeros(table.size, np.uint64) for _ in range(2))
+        self.vms = np.full(table.size, NOBODY, np.int32)
+        high, low = (np.array([pair[half] for pair in numbers], np.uint64) for half in (0, 1))
+        at, _ = table.insert(mix(0, high, low))
+        self.high[at], self.low[at], self.vms[at] = high, low, list(numbers.values())
+        self.keys = table.keys
+
+    @property
+    def columns(self) -> tuple[U8, U8, U8, Array]:
+        """Keys, both halves and VM numbers by slot."""
+        return self.keys, self.high, self.low, self.vms
 
 
 class Attribution:
@@ -75,10 +87,9 @@ class Attribution:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self._book = AddressBook(inventory)
+        self._vms = _Numbers({address_halves(str(a)): vm.number for a, vm in inventory.vm_by_address.items()})
         self._ports: dict[int, dict[int, int]] = {}
-        self._keys = np.empty(0, np.int64)
-        self._vms = np.empty(0, np.int32)
+        self._owners = _Numbers({})
 
     def set_ports(self, dpid: int, ports: Mapping[str, int]) -> bool:
         """Take over the ports of a VFN (interface name -> OpenFlow port); False when the inventory has no such VFN."""
@@ -88,53 +99,105 @@ class Attribution:
         here = {vm.port: vm.number for vm in self._inventory.vms.values() if vm.vfn == vfn.name}
         here |= {out.port: 0 for out in self._inventory.outside.values() if out.vfn == vfn.name}
         self._ports[vfn.number] = {ports[name]: number for name, number in here.items() if name in ports}
-        known = sorted((v << 32 | port, vm) for v, table in self._ports.items() for port, vm in table.items())
-        self._keys = np.array([key for key, _ in known], np.int64)
-        self._vms = np.array([vm for _, vm in known], np.int32)
+        self._owners = _Numbers(
+            {(number, port): vm for number, table in self._ports.items() for port, vm in table.items()}
+        )
         return True
-
-    def owner(self, vfn: Array, port: Array) -> Array:
-        """VM number on each (VFN number, OpenFlow port); 0 an outside port; NOBODY a link or unknown (int32)."""
-        if not len(self._keys):
-            return np.full(len(vfn), NOBODY, np.int32)
-        wanted = vfn.astype(np.int64) << 32 | port.astype(np.int64)
-        at = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-        return np.where(self._keys[at] == wanted, self._vms[at], NOBODY).astype(np.int32)
 
     def attribute(self, records: Records) -> Attributed:
         """Keep what entered the network at a VM's or outside port: so each direction of a flow counts exactly once."""
-        return self.settle(_sides(records))
+        sides = np.empty(len(records), SIDE)
+        output = np.empty(len(records), np.int32)
+        _read(words(records.raw), records.vfn, records.first, records.last, sides, output)
+        return self.settle(sides, output)
 
-    def settle(self, sides: Array) -> Attributed:
-        """Say whose each side is (`src_vm`, `dst_vm`, `spoofed`), and leave out what nobody here sent."""
-        owner = self.owner(sides["vfn"], sides["port"])
-        entered = owner != NOBODY
-        sides["src_vm"] = owner
+    def settle(self, sides: Array, output: Array | None = None) -> Attributed:
+        """Say whose each side is (`src_vm`, `dst_vm`, `spoofed`, `fate`), and leave out what nobody here sent.
+
+        Args:
+            sides: overwritten.
+            output: OpenFlow port that packets went to, `DROPPED_TO`, or `NO_PORT` where it is not known (all, without).
+        """
+        if output is None:
+            output = np.full(len(sides), NO_PORT, np.int32)
         group = is_group(sides["dst_hi"], sides["dst_lo"])
-        sides["dst_vm"] = np.where(group, NOBODY, self._book.vm_of(sides["dst_hi"], sides["dst_lo"]))
-        sides = sides[entered]
-        claimed = self._book.vm_of(sides["src_hi"], sides["src_lo"])
-        forged = (sides["src_vm"] == 0) & (claimed != 0)
-        sides["spoofed"] = (sides["src_vm"] > 0) & (claimed != sides["src_vm"]) & ~_asks_for_address(sides)
-        return Attributed(sides[~forged], int((~entered).sum()), int(forged.sum()))
+        beyond = np.empty(len(sides), SIDE)
+        kept, seen, transit, forged = _settle(
+            sides, output.astype(np.int32), group, beyond, self._owners.columns, self._vms.columns
+        )
+        return Attributed(sides[:kept], transit, forged, beyond[:seen])
 
 
-def _sides(records: Records) -> Array:
-    raw = records.raw
-    sides = np.zeros(len(raw), SIDE)
-    sides["first"], sides["last"] = records.first, np.maximum(records.first, records.last)
-    sides["src_lo"], sides["dst_lo"] = v4_low(raw["src"]), v4_low(raw["dst"])
-    sides["pkts"], sides["bytes"] = raw["packets"], raw["bytes"]
-    with_ports = (raw["proto"] == TCP) | (raw["proto"] == UDP)  # else type and code of ICMP stand there
-    sides["src_port"] = np.where(with_ports, raw["src_port"], 0)
-    sides["dst_port"] = np.where(with_ports, raw["dst_port"], 0)
-    for name in ("proto", "flags"):
-        sides[name] = raw[name]
-    sides["vfn"], sides["port"] = records.vfn, raw["input"]
-    return sides
+@compiled
+def _vm_at(table: tuple[U8, U8, U8, Array], high: np.uint64, low: np.uint64, otherwise: int) -> int:
+    keys, highs, lows, vms = table
+    key = mixed(mixed(_ZERO, high), low)
+    place = place_of(keys, max(key, np.uint64(1)))
+    if keys[place] != _ZERO and highs[place] == high and lows[place] == low:
+        return signed(vms[place])
+    return otherwise
 
 
-def _asks_for_address(sides: Array) -> Bool:
-    """DHCP from 0.0.0.0: a VM that has no address yet."""
-    unspecified = sides["src_lo"] == np.uint64(0xFFFF_0000_0000)
-    return np.asarray(unspecified & (sides["proto"] == UDP) & (sides["src_port"] == _DHCP_CLIENT))
+@compiled
+def _read(words: Array, vfn: Array, first: Array, last: Array, sides: Array, output: Array) -> None:
+    """Records as sides; `words` is their 32-bit words, (records, 12)."""
+    for i in range(len(words)):
+        side, word = sides[i], words[i]
+        proto = (word[9] >> np.uint32(8)) & np.uint32(0xFF)
+        side.first, side.last = first[i], max(first[i], last[i])
+        side.src_hi = side.dst_hi = 0
+        side.src_lo, side.dst_lo = _V4 | np.uint64(word[0]), _V4 | np.uint64(word[1])
+        side.pkts, side.bytes = word[4], word[5]
+        ported = proto in {TCP, UDP}  # else type and code of ICMP stand there
+        side.src_port = word[8] >> np.uint32(16) if ported else np.uint32(0)
+        side.dst_port = word[8] & np.uint32(0xFFFF) if ported else np.uint32(0)
+        side.proto, side.flags = proto, (word[9] >> np.uint32(16)) & np.uint32(0xFF)
+        side.vfn, side.port = vfn[i], word[3] >> np.uint32(16)
+        side.src_vm = side.dst_vm = 0
+        side.spoofed, side.fate = False, 0
+        side.answers = proto == ICMP and (word[8] >> np.uint32(8)) & np.uint32(0xFF) in _ICMP_ANSWERS
+        output[i] = word[3] & np.uint32(0xFFFF)
+        if side.answers and output[i] == DROPPED_TO:
+            output[i] = NO_PORT  # it may have passed as an answer
+
+
+@compiled
+def _settle(
+    sides: Array,
+    output: Array,
+    group: Array,
+    beyond: Array,
+    owners: tuple[U8, U8, U8, Array],
+    vms: tuple[U8, U8, U8, Array],
+) -> tuple[int, int, int, int]:
+    """Move what is kept to the front of `sides`, and what is known of transit to that of `beyond`."""
+    kept = seen = transit = forged = 0
+    for i in range(len(sides)):
+        side = sides[i]
+        vfn = np.uint64(side.vfn)
+        owner = _vm_at(owners, vfn, np.uint64(side.port), NOBODY)
+        out = output[i]
+        delivered = out >= 0 and _vm_at(owners, vfn, np.uint64(out), NOBODY) != NOBODY
+        if owner == NOBODY:
+            transit += 1
+            if delivered or out == DROPPED_TO:
+                side.fate = _DELIVERED if delivered else _STOPPED
+                beyond[seen] = side
+                seen += 1
+            continue
+        claimed = _vm_at(vms, side.src_hi, side.src_lo, 0)
+        if owner == 0 and claimed != 0:
+            forged += 1
+            continue
+        side.src_vm = owner
+        side.dst_vm = NOBODY if group[i] else _vm_at(vms, side.dst_hi, side.dst_lo, 0)
+        nameless = side.src_hi == _ZERO and side.src_lo == _V4  # 0.0.0.0: a VM that asks for an address (DHCP)
+        asks = nameless and side.proto == UDP and side.src_port == _DHCP_CLIENT
+        side.spoofed = owner > 0 and claimed != owner and not asks
+        if out == DROPPED_TO:
+            side.fate = _DROPPED
+        elif out >= 0:
+            side.fate = _FORWARDED | _DELIVERED if delivered else _FORWARDED
+        sides[kept] = side
+        kept += 1
+    return kept, seen, transit, forged

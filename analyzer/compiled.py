@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
+import numpy as np
 from numba import njit
 
 F = TypeVar("F", bound=Callable[..., object])
+Row: TypeAlias = Any
+"""A row of a structured array: compiled code has its fields as attributes."""
 
 log = logging.getLogger("dynseg.analyzer.compiled")
 
@@ -25,3 +28,9 @@ def compiled(function: F) -> F:
         log.info("machine code is compiled at each start: %s", error)
         made = njit(nogil=True)(function)
     return cast("F", made)
+
+
+@compiled
+def signed(number: Any) -> int:
+    """A number of any column as a signed one: compiled code makes floats of signed and unsigned ones together."""
+    return np.int64(number)  # type: ignore[return-value]

@@ -41,6 +41,7 @@ FLOW = np.dtype(
         ("src_segment", "<i2"),  # segment number; 0 outside; NOBODY as above
         ("dst_segment", "<i2"),
         ("risk", "<f4"),  # 0..100, of the flow alone
+        ("fate", "<u2"),  # Fate
     ]
 )
 
@@ -65,6 +66,28 @@ class FlowState(IntFlag):
     """Only replies were seen so far: the initiator has sent nothing that counts."""
     ASKED = 32
     """A copy of the first packet alone: whom the initiator turns to is known, a record of the flow is to come."""
+
+
+class Fate(IntFlag):
+    """What VFNs say that they did with a flow's packets: the initiator's, and those of the other end.
+
+    In an event: what its own reports say. In a flow: what was said last.
+    """
+
+    FORWARDED = 1
+    """Not dropped by the VFN where they came in."""
+    DROPPED = 2
+    """Denied by their own direction's rules at the VFN where they came in: it passed them at most as answers."""
+    DELIVERED = 4
+    """Went out of a VM's or outside port."""
+    STOPPED = 8
+    """As DROPPED, by a VFN that they reached over a cable."""
+    CUT = 256
+    """The initiator's packets passed once, and do not pass any more."""
+
+
+ANSWERS_SHIFT = 4
+"""The same flags, this much further left, are about the packets of the other end."""
 
 
 @dataclass(frozen=True)

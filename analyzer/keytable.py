@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from analyzer.compiled import compiled, signed
 from analyzer.flows import I8, U8, Array, Bool
 
 _C1 = np.uint64(0xBF58476D1CE4E5B9)
 _C2 = np.uint64(0x94D049BB133111EB)
+_S31, _S29 = np.uint64(31), np.uint64(29)
+_NONE, _ONE = np.uint64(0), np.uint64(1)
 FULLEST = 0.6
 """Share of taken slots above which open addressing gets slow."""
 
@@ -20,9 +23,44 @@ def mix(salt: int, *columns: Array) -> U8:
     key = np.full(len(columns[0]), salt, np.uint64)
     for column in columns:
         key = (key ^ column.astype(np.uint64)) * _C1
-        key = (key ^ (key >> np.uint64(31))) * _C2
-        key ^= key >> np.uint64(29)
-    return np.maximum(key, np.uint64(1))
+        key = (key ^ (key >> _S31)) * _C2
+        key ^= key >> _S29
+    return np.maximum(key, _ONE)
+
+
+@compiled
+def mixed(key: np.uint64, value: np.uint64) -> np.uint64:
+    """One step of `mix`, for compiled loops; the last one's result is to be made 1 where it is 0."""
+    key = (key ^ value) * _C1
+    key = (key ^ (key >> _S31)) * _C2
+    return key ^ (key >> _S29)
+
+
+@compiled
+def place_of(keys: U8, key: np.uint64) -> int:
+    """Where a key stands in the keys of a `KeyTable`, or would be put, for compiled loops."""
+    last = np.uint64(len(keys) - 1)
+    place = key & last
+    while keys[place] != key and keys[place] != _NONE:
+        place = (place + _ONE) & last
+    return signed(place)
+
+
+@compiled
+def _find(table: U8, keys: U8) -> I8:
+    slots = np.empty(len(keys), np.int64)
+    for i in range(len(keys)):
+        place = place_of(table, keys[i])
+        slots[i] = place if table[place] != _NONE else -1
+    return slots
+
+
+@compiled
+def _insert(table: U8, keys: U8, slots: I8, new: Bool) -> None:
+    for i in range(len(keys)):
+        place = place_of(table, keys[i])
+        slots[i], new[i] = place, table[place] == _NONE
+        table[place] = keys[i]
 
 
 class KeyTable:
@@ -30,7 +68,7 @@ class KeyTable:
 
     def __init__(self, entries: int) -> None:
         """Room for at least `entries` keys."""
-        self.size = 1 << max(4, int(np.ceil(np.log2(entries / FULLEST))))
+        self.size = 1 << max(4, int(np.ceil(np.log2(max(entries, 1) / FULLEST))))
         self.keys = np.zeros(self.size, np.uint64)
         self.used = 0
 
@@ -40,16 +78,7 @@ class KeyTable:
 
     def find(self, keys: U8) -> I8:
         """Slot of each key, -1 where it is absent."""
-        slots = np.full(len(keys), -1, np.int64)
-        waiting = np.arange(len(keys))
-        place = self._home(keys)
-        while len(waiting):
-            there = self.keys[place]
-            hit = there == keys[waiting]
-            slots[waiting[hit]] = place[hit]
-            on = ~hit & (there != 0)
-            waiting, place = waiting[on], (place[on] + 1) & (self.size - 1)
-        return slots
+        return _find(self.keys, np.ascontiguousarray(keys))
 
     def insert(self, keys: U8) -> tuple[I8, Bool]:
         """Slots of `keys`, which must differ from each other, and which of them were not there before.
@@ -57,20 +86,10 @@ class KeyTable:
         Raises:
             OverflowError: no room; the owner has to forget something first (`rebuild`).
         """
-        slots = np.empty(len(keys), np.int64)
-        new = np.zeros(len(keys), bool)
         if not self.has_room(len(keys)):
             raise OverflowError(f"{self.used} + {len(keys)} keys do not fit into {self.size} slots")
-        waiting = np.arange(len(keys))
-        place = self._home(keys)
-        while len(waiting):
-            wanted = keys[waiting]
-            empty = self.keys[place] == 0
-            self.keys[place[empty]] = wanted[empty]  # where two meet, the last one wins and the other goes on
-            done = self.keys[place] == wanted
-            slots[waiting[done]] = place[done]
-            new[waiting[done]] = empty[done]
-            waiting, place = waiting[~done], (place[~done] + 1) & (self.size - 1)
+        slots, new = np.empty(len(keys), np.int64), np.empty(len(keys), bool)
+        _insert(self.keys, np.ascontiguousarray(keys), slots, new)
         self.used += int(new.sum())
         return slots, new
 
@@ -80,6 +99,3 @@ class KeyTable:
         self.keys[:] = 0
         self.used = 0
         return self.insert(keys)[0]
-
-    def _home(self, keys: U8) -> I8:
-        return (keys & np.uint64(self.size - 1)).astype(np.int64)

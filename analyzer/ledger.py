@@ -56,6 +56,12 @@ class Ledger:
         """New flows stand in these slots: nothing of them is on record."""
         self._told[slots] = np.zeros(1, _TOLD)
 
+    def turn(self, slots: I8) -> None:
+        """The other end of these flows is their initiator."""
+        told = self._told[slots]
+        for source, target in (("src_pkts", "dst_pkts"), ("src_bytes", "dst_bytes")):
+            self._told[source][slots], self._told[target][slots] = told[target], told[source]
+
     def move(self, old: I8, new: I8) -> None:
         """Flows have moved from slots to others; all other slots are free."""
         told = self._told[old]

@@ -88,6 +88,7 @@ class Live:
         self.transit += attributed.transit
         self.forged_outside += attributed.forged_outside
         spoofed = attributed.sides["spoofed"]
+        self.table.witness(attributed.beyond)
         events = self.table.update(attributed.sides[~spoofed])
         forged = _lone_events(attributed.sides[spoofed], FlowState.SPOOFED)
         if self._recorder is not None:

@@ -1,4 +1,4 @@
-"""NetFlow v5 from the VFNs: decoding whole bursts of datagrams as arrays, and the UDP collector.
+"""NetFlow v5 from the VFNs: decoding whole bursts of datagrams as arrays.
 
 Format: Cisco "NetFlow Export Datagram Formats", version 5: a header of 24 bytes, then up to 30 records of 48 bytes,
 all big-endian. Two things are Open vSwitch's own (ofproto/netflow.c): with an active timeout the counters of a record
@@ -7,15 +7,11 @@ are what came since the last record of that flow, and the header's sequence is t
 
 from __future__ import annotations
 
-import logging
-import socket
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer.flows import Array
-from runtime.errors import SettingsError
+from analyzer.flows import Array, Bool
 
 HEADER = np.dtype(
     [
@@ -54,8 +50,14 @@ RECORD = np.dtype(
     ]
 )
 MOST_RECORDS = 30
-
-log = logging.getLogger("dynseg.analyzer.netflow")
+SLOT_BYTES = HEADER.itemsize + MOST_RECORDS * RECORD.itemsize + 8
+"""Room for the largest datagram, and a little more: so what is too large is seen to be."""
+MOST_GAP = 2**20
+"""A sequence that is further ahead says that the exporter is another one, not how much was lost."""
+_MOST_DRIFT_MS = 500
+"""An exporter says more differently when it was started only if it was started anew, or its clock was set."""
+_WRAP = 2**32
+_SLOT = np.dtype([("header", HEADER), ("records", "V48", (MOST_RECORDS,)), ("beyond", "V8")])
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,15 @@ class Records:
     def until(self, latest: float) -> Records:
         """Without records of packets later than `latest` (epoch seconds)."""
         known = self.last <= latest
-        return Records(self.raw[known], self.vfn[known], self.first[known], self.last[known])
+        return self if known.all() else self.select(known)
+
+    def select(self, chosen: Bool) -> Records:
+        """Some of them."""
+        return Records(self.raw[chosen], self.vfn[chosen], self.first[chosen], self.last[chosen])
+
+    def shifted(self, seconds: Array) -> Records:
+        """The same, so much later each."""
+        return Records(self.raw, self.vfn, self.first + seconds, self.last + seconds)
 
 
 @dataclass(frozen=True)
@@ -87,46 +97,75 @@ class Decoded:
     rubbish: int
     complaint: str = ""
     """Why the first rubbish datagram was refused."""
+    good: Bool = field(default_factory=lambda: np.zeros(0, bool))
+    """Which datagrams have headers here."""
 
 
 def decode(datagrams: list[bytes]) -> Decoded:
     """Decode datagrams; what is not NetFlow v5 of a right length is counted and left out."""
-    heads, bodies = [], []
+    slots = np.zeros((len(datagrams), SLOT_BYTES), np.uint8)
+    for slot, datagram in zip(slots, datagrams, strict=True):
+        start = datagram[:SLOT_BYTES]
+        slot[: len(start)] = np.frombuffer(start, np.uint8)
+    return decode_slots(slots, np.array([len(datagram) for datagram in datagrams], np.int64))
+
+
+def decode_slots(slots: Array, lengths: Array) -> Decoded:
+    """Decode datagrams that lie in the rows of an array.
+
+    Args:
+        slots: uint8 (datagrams, `SLOT_BYTES`), contiguous; what is beyond a datagram's length is not looked at.
+        lengths: bytes of each datagram; more than `SLOT_BYTES` where it was cut off.
+    """
+    rows = slots.view(_SLOT)[:, 0]
+    faults = _faults(rows["header"], lengths)
+    wrong = np.any(list(faults.values()), axis=0) if len(rows) else np.zeros(0, bool)
     complaint = ""
-    rubbish = 0
-    for datagram in datagrams:
-        if wrong := _fault(datagram):
-            rubbish += 1
-            complaint = complaint or wrong
-        else:
-            heads.append(datagram[: HEADER.itemsize])
-            bodies.append(datagram[HEADER.itemsize :])
-    headers = np.frombuffer(b"".join(heads), HEADER)
-    raw = np.frombuffer(b"".join(bodies), RECORD)
-    of = np.repeat(np.arange(len(headers)), headers["count"])
+    if wrong.any():
+        worst = int(np.argmax(wrong))
+        kind = next(kind for kind, found in faults.items() if found[worst])
+        complaint = _complaint(kind, rows["header"][worst], int(lengths[worst]))
+        rows = rows[~wrong]
+    headers = rows["header"].copy()
+    counts = headers["count"].astype(np.int64)
+    raw = rows["records"][np.arange(MOST_RECORDS) < counts[:, None]].view(RECORD)
     sent = headers["seconds"].astype(np.float64) + headers["nanoseconds"] / 1e9
+    of = np.repeat(np.arange(len(headers)), counts)
+    sent, uptime = sent[of], headers["uptime"].astype(np.uint32)[of]
     records = Records(
         raw,
-        headers["engine"][of].astype(np.int32),
-        _epoch(sent[of], headers["uptime"][of], raw["first"]),
-        _epoch(sent[of], headers["uptime"][of], raw["last"]),
+        headers["engine"].astype(np.int32)[of],
+        _epoch(sent, uptime, raw["first"]),
+        _epoch(sent, uptime, raw["last"]),
     )
-    return Decoded(records, headers, rubbish, complaint)
+    return Decoded(records, headers, int(wrong.sum()), complaint, ~wrong)
 
 
-def _fault(datagram: bytes) -> str:
-    if len(datagram) < HEADER.itemsize:
-        return f"{len(datagram)} bytes are less than a header"
-    version, count = int.from_bytes(datagram[:2], "big"), int.from_bytes(datagram[2:4], "big")
-    if version != 5:
-        return f"version {version}, not 5"
-    if not 1 <= count <= MOST_RECORDS:
-        return f"{count} records, not 1..{MOST_RECORDS}"
-    if len(datagram) != HEADER.itemsize + count * RECORD.itemsize:
-        return f"{len(datagram)} bytes for {count} records"
-    if int.from_bytes(datagram[12:16], "big") >= 1_000_000_000:
-        return "nanoseconds beyond a second"
-    return ""
+def words(raw: Array) -> Array:
+    """Records (dtype RECORD) as 32-bit words in this machine's order, (records, 12)."""
+    return np.ascontiguousarray(raw).view(">u4").astype(np.uint32).reshape(-1, RECORD.itemsize // 4)
+
+
+def _faults(headers: Array, lengths: Array) -> dict[str, Bool]:
+    """Which datagrams have what wrong; of several faults the first counts."""
+    counts = headers["count"]
+    return {
+        "short": lengths < HEADER.itemsize,
+        "version": headers["version"] != 5,
+        "count": (counts < 1) | (counts > MOST_RECORDS),
+        "length": lengths != HEADER.itemsize + counts.astype(np.int64) * RECORD.itemsize,
+        "nanoseconds": headers["nanoseconds"] >= 1_000_000_000,
+    }
+
+
+def _complaint(kind: str, header: Array, length: int) -> str:
+    return {
+        "short": f"{length} bytes are less than a header",
+        "version": f"version {header['version']}, not 5",
+        "count": f"{header['count']} records, not 1..{MOST_RECORDS}",
+        "length": f"{length} bytes for {header['count']} records",
+        "nanoseconds": "nanoseconds beyond a second",
+    }[kind]
 
 
 def _epoch(sent: Array, uptime: Array, moment: Array) -> Array:
@@ -139,75 +178,26 @@ class Sequences:
     """Counts records that the network lost, by gaps in each VFN's sequence."""
 
     def __init__(self) -> None:
-        self._last: dict[int, int] = {}
+        self._last: dict[int, tuple[int, int]] = {}
         self.lost: dict[int, int] = {}
 
     def count(self, headers: Array) -> None:
-        """Take note of headers in order of arrival. A jump back, or far ahead, is a restarted exporter."""
-        for engine, sequence, records in zip(
-            headers["engine"].tolist(), headers["sequence"].tolist(), headers["count"].tolist(), strict=True
-        ):
-            if engine in self._last:
-                gap = (sequence - records - self._last[engine]) % 2**32
-                if 0 < gap < 2**20:
-                    self.lost[engine] = self.lost.get(engine, 0) + gap
-            self._last[engine] = sequence
+        """Take note of headers in order of arrival.
 
-
-class Collector:
-    """The UDP socket NetFlow comes in at. Never blocks."""
-
-    BUFFER = 32 << 20
-    """Wanted receive buffer in bytes: seconds of records while something else is computed."""
-
-    def __init__(self, address: str, port: int) -> None:
-        """Bind.
-
-        Raises:
-            SettingsError: the address or port cannot be had.
+        What comes late was counted as lost, and is not any more. An exporter that was started anew begins anew.
         """
-        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        for option in (socket.SO_RCVBUF, getattr(socket, "SO_RCVBUFFORCE", 33)):
-            try:
-                self.sock.setsockopt(socket.SOL_SOCKET, option, self.BUFFER)
-            except PermissionError:
-                log.info("no right to a receive buffer beyond net.core.rmem_max; going on with that")
-        try:
-            self.sock.bind((address, port))
-        except OSError as error:
-            self.sock.close()
-            remedy = "end what listens there, or change netflow.listen or netflow.port"
-            raise SettingsError(
-                f"cannot collect NetFlow at {address}:{port}/udp: {error.strerror}", key="netflow.port", remedy=remedy
-            ) from error
-        self.sock.setblocking(False)
-        self.sequences = Sequences()
-        self.datagrams = 0
-        self.records = 0
-        self.rubbish = 0
-        self._complained = float("-inf")
-
-    def drain(self, most: int = 4096) -> Records:
-        """Everything that waits in the socket, up to `most` datagrams."""
-        datagrams: list[bytes] = []
-        while len(datagrams) < most:
-            try:
-                datagrams.append(self.sock.recv(65535))
-            except BlockingIOError:
-                break
-        decoded = decode(datagrams)
-        self.datagrams += len(datagrams)
-        self.records += len(decoded.records)
-        self.rubbish += decoded.rubbish
-        self.sequences.count(decoded.headers)
-        if decoded.rubbish and time.monotonic() > self._complained + 10:
-            self._complained = time.monotonic()
-            log.warning(
-                "%d of %d datagrams so far are no NetFlow v5 and were left out; one has %s",
-                self.rubbish, self.datagrams, decoded.complaint,
-            )  # fmt: skip
-        return decoded.records
-
-    def close(self) -> None:
-        """Give the port back."""
-        self.sock.close()
+        clock = headers["seconds"].astype(np.int64) * 1000 + headers["nanoseconds"] // 1_000_000
+        booted = (clock - headers["uptime"]) % _WRAP  # the uptime, 32 bits of ms, wraps
+        columns = [headers[name].tolist() for name in ("engine", "sequence", "count")]
+        for engine, sequence, records, boot in zip(*columns, booted.tolist(), strict=True):
+            last, before = self._last.get(engine, (None, 0))
+            same = min((boot - before) % _WRAP, (before - boot) % _WRAP) <= _MOST_DRIFT_MS
+            if last is not None and same:
+                gap = (sequence - records - last) % _WRAP
+                if 0 < gap < MOST_GAP:
+                    self.lost[engine] = self.lost.get(engine, 0) + gap
+                elif (last - sequence) % _WRAP < MOST_GAP:
+                    if engine in self.lost:
+                        self.lost[engine] = max(0, self.lost[engine] - records)
+                    continue
+            self._last[engine] = sequence, boot

@@ -14,7 +14,7 @@ from analyzer.archive.schema import Encoder
 from analyzer.archive.writer import Writer
 from analyzer.enginelink import CONNECTED, EngineLink
 from analyzer.live import SLICE_ROWS, Live
-from analyzer.netflow import Collector
+from analyzer.collector import Collector
 from analyzer.queries import Queries
 from runtime import log as logs
 from runtime.channel import Message, Peer, Server

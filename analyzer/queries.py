@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analyzer.live import Live
-from analyzer.netflow import Collector
+from analyzer.collector import Collector
 from runtime.validation import most_telling
 from topology.model import Inventory
 

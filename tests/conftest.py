@@ -6,9 +6,12 @@ import os
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+hypothesis.settings.register_profile("dynseg", deadline=None)  # the first example may have to compile a loop
+hypothesis.settings.load_profile("dynseg")
 _STARTED_BY_US = pytest.StashKey[bool]()
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.netflow import HEADER, RECORD, Collector, Sequences, decode
+from analyzer.collector import Collector
+from analyzer.netflow import HEADER, RECORD, Sequences, decode
 from runtime.errors import SettingsError
 
 
@@ -80,9 +81,20 @@ def test_no_bytes_upset_the_decoder(datagrams: list[bytes]) -> None:
 def test_gaps_are_loss_and_restarts_are_not() -> None:
     """The sequence is that of the last record; what is missing in between is counted for its VFN."""
     sequences = Sequences()
-    sent = [datagram(3, 2), datagram(2, 4), datagram(4, 18), datagram(1, 0), datagram(1, 1), datagram(5, 9, engine=7)]
-    sequences.count(decode(sent).headers)
-    assert sequences.lost == {0x103: 10}
+    sent = [datagram(3, 2), datagram(2, 4), datagram(4, 18), datagram(5, 9, engine=7)]
+    again = [datagram(1, 0, uptime=100), datagram(1, 1, uptime=100), datagram(1, 3, uptime=100)]
+    sequences.count(decode([*sent, *again]).headers)
+    assert sequences.lost == {0x103: 10 + 1}
+
+
+def test_what_comes_late_is_not_lost() -> None:
+    """Datagrams that overtake each other lose nothing in the end; across the wraps of sequence and uptime, too."""
+    sequences = Sequences()
+    sent = [datagram(2, 2**32 - 3), datagram(2, 1), datagram(2, 2**32 - 1), datagram(2, 3)]
+    sequences.count(decode(sent[:2]).headers)
+    assert sequences.lost == {0x103: 2}
+    sequences.count(decode(sent[2:]).headers)
+    assert sequences.lost == {0x103: 0}
 
 
 def test_collector_reads_a_real_socket() -> None:

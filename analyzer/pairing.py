@@ -1,0 +1,450 @@
+"""The compiled loops of the flow table: a burst of sides is gathered by flow, then merged into the table.
+
+In between the table's owner puts on record what is about to change. A flow's two ends are the lower and the upper one
+(by address, then port) until it is known who opened it; columns of shape (flows, 2) hold the lower end's sending first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analyzer.compiled import Row, compiled, signed
+from analyzer.flows import ACK, ANSWERS_SHIFT, I8, RST, SYN, TCP, U8, Array, Fate, FlowState
+from analyzer.keytable import mixed, place_of
+
+IDLE_SECONDS = 120.0
+"""After this silence the same 5-tuple is a new flow."""
+REOPEN_SECONDS = 1.0
+"""A SYN so long after the last packet is a new connection on the same ports. (A VFN reports a lasting flow under the
+time of its first packet, so what goes on never looks like that.)"""
+REFUSED_PACKETS = 3
+"""A reset within so many packets of either side is a refusal."""
+
+MARK = np.dtype(
+    [
+        ("live", "?"),
+        ("open", "?"),  # not given out by `finish` yet
+        ("unanswered", "?"),  # a TCP connection that waits for its first answer
+        ("upper", "?"),  # the upper end is the initiator
+        ("sure", "?"),  # of which: it has said so itself
+        ("fate", "u1"),  # Fate of what the lower and (shifted) the upper end sent
+        ("beyond", "<f8"),  # last packet that a VFN behind a cable told of
+    ]
+)
+"""What a table keeps of each slot beside its FLOW row."""
+
+GATHERED = np.dtype(
+    [
+        ("slot", "<i8"),
+        ("new", "?"),  # nothing of it is in the table
+        ("fresh", "?"),  # a flow begins: `new`, or the slot's old flow is over
+        ("turned", "?"),  # the end that was taken for the initiator is not
+        ("changed", "?"),  # the initiator's packets pass that did not, or the reverse
+    ]
+)
+"""A flow of a burst."""
+
+_FORWARDED, _DROPPED = int(Fate.FORWARDED), int(Fate.DROPPED)
+_DELIVERED, _STOPPED, _CUT = int(Fate.DELIVERED), int(Fate.STOPPED), int(Fate.CUT)
+_ENTRY, _NIBBLE = _FORWARDED | _DROPPED, (1 << ANSWERS_SHIFT) - 1
+_NEW, _FAILED, _FINAL = int(FlowState.NEW), int(FlowState.FAILED), int(FlowState.FINAL)
+_ANSWERED_ONLY = int(FlowState.ANSWERED_ONLY)
+_NONE, _ONE = np.uint64(0), np.uint64(1)
+
+
+@compiled
+def from_upper(side: Row) -> bool:
+    """Does a side go from the upper end of its flow (by address, then port) to the lower one?"""
+    if side.src_hi != side.dst_hi:
+        return bool(side.src_hi > side.dst_hi)
+    if side.src_lo != side.dst_lo:
+        return bool(side.src_lo > side.dst_lo)
+    return bool(side.src_port > side.dst_port)
+
+
+@compiled
+def key_of(side: Row, upper: bool, salt: np.uint64) -> np.uint64:
+    """Key of a side's flow, the same for both directions."""
+    if upper:
+        key = mixed(mixed(mixed(salt, side.dst_hi), side.dst_lo), np.uint64(side.dst_port))
+        key = mixed(mixed(mixed(key, side.src_hi), side.src_lo), np.uint64(side.src_port))
+    else:
+        key = mixed(mixed(mixed(salt, side.src_hi), side.src_lo), np.uint64(side.src_port))
+        key = mixed(mixed(mixed(key, side.dst_hi), side.dst_lo), np.uint64(side.dst_port))
+    return max(mixed(key, np.uint64(side.proto)), _ONE)
+
+
+@compiled
+def keys_of(sides: Array, salt: np.uint64) -> U8:
+    """`key_of` each side."""
+    keys = np.empty(len(sides), np.uint64)
+    for i in range(len(sides)):
+        keys[i] = key_of(sides[i], from_upper(sides[i]), salt)
+    return keys
+
+
+@compiled
+def fate_after(known: int, told: int) -> int:
+    """What is known of packets' fate (four flags of `Fate`) after one more report: the latest counts."""
+    known, told = signed(known), signed(told)
+    if told & _DROPPED:
+        return int(_DROPPED)
+    if told & _FORWARDED:
+        known = (known & ~_DROPPED) | _FORWARDED
+    if told & _DELIVERED:
+        known = (known & ~_STOPPED) | _DELIVERED
+    if told & _STOPPED:
+        known = (known & ~_DELIVERED) | _STOPPED
+    return known
+
+
+@compiled
+def turns(known: int, told: int) -> bool:
+    """Does a report say the contrary of what was known?"""
+    known, told = signed(known), signed(told)
+    entry = (known & _ENTRY) | (told & _ENTRY) == _ENTRY
+    later = (known & _DELIVERED and told & _STOPPED) or (known & _STOPPED and told & _DELIVERED)
+    return bool(entry or later)
+
+
+@compiled
+def gather(
+    sides: Array,
+    begin: int,
+    salt: np.uint64,
+    most: int,
+    keys: U8,
+    used: int,
+    rows: Array,
+    marks: Array,
+    flow_at: Array,
+    gathered: Array,
+    sums: U8,
+    times: Array,
+    flags: Array,
+    sample: I8,
+) -> tuple[int, int, int]:
+    """Sum sides from `begin` on by flow, and find a slot for each flow, as long as there are less than `most` in all.
+
+    Args:
+        keys: of the table; with `used` of them.
+        flow_at: int32, all -1: by slot; `merge` puts it back.
+        gathered: dtype GATHERED, a row for each flow, as of the arrays below, of shape (flows, 2, ...):
+        sums: packets and bytes.
+        times: first and last packet.
+        flags: TCP flags, ORed, fate, and whether it answers by what it is.
+        sample: one side; -1: there is none in this direction.
+
+    Returns:
+        Where in `sides` it stopped, how many flows there are, and how many keys are used now.
+    """
+    flows, at = 0, begin
+    while at < len(sides):
+        side = sides[at]
+        upper = from_upper(side)
+        key = key_of(side, upper, salt)
+        place = place_of(keys, key)
+        if keys[place] == _NONE:
+            if used == most:
+                break
+            keys[place] = key
+            marks[place].live = False
+            used += 1
+        flow = flow_at[place]
+        if flow < 0:
+            flow = flow_at[place] = flows
+            flows += 1
+            gathered[flow].slot = place
+            for d in range(2):
+                sums[flow, d, 0] = sums[flow, d, 1] = 0
+                times[flow, d, 0], times[flow, d, 1] = np.inf, -np.inf
+                flags[flow, d, 0] = flags[flow, d, 1] = flags[flow, d, 2] = 0
+                sample[flow, d] = -1
+        d = 1 if upper else 0
+        sums[flow, d, 0] += side.pkts
+        sums[flow, d, 1] += side.bytes
+        times[flow, d, 0] = min(times[flow, d, 0], side.first)
+        times[flow, d, 1] = max(times[flow, d, 1], side.last)
+        flags[flow, d, 0] |= side.flags
+        flags[flow, d, 1] = fate_after(flags[flow, d, 1], side.fate)
+        flags[flow, d, 2] |= side.answers
+        sample[flow, d] = at
+        at += 1
+    for flow in range(flows):
+        _compare(gathered[flow], rows, marks, sides, times[flow], flags[flow], sums[flow], sample[flow])
+    return at, flows, used
+
+
+@compiled
+def _compare(
+    found: Row, rows: Array, marks: Array, sides: Array, times: Array, flags: Array, sums: U8, sample: I8
+) -> None:
+    """Fill in what a flow of the burst is to the table."""
+    row, mark = rows[found.slot], marks[found.slot]
+    first = min(times[0, 0], times[1, 0])
+    found.new = not mark.live or row.src_pkts + row.dst_pkts == _NONE
+    pause = first - row.end
+    tcp = sides[max(sample[0], sample[1])].proto == TCP
+    asks = tcp and (flags[0, 0] | flags[1, 0]) & SYN != 0
+    found.fresh = found.new or (asks and pause > REOPEN_SECONDS) or pause > IDLE_SECONDS
+    found.turned = found.changed = False
+    if found.fresh:
+        return
+    opening = 1 if mark.upper else 0
+    other = 1 - opening
+    if not mark.sure:
+        if row.src_pkts > _NONE and row.dst_pkts == _NONE and sums[other, 0] > _NONE:
+            found.turned = _says(tcp, flags[other, 0], sums[other, 0], times[other, 0], row.start) > 0
+        elif row.dst_pkts > _NONE and row.src_pkts == _NONE and sums[opening, 0] > _NONE:
+            found.turned = _says(tcp, flags[opening, 0], sums[opening, 0], times[opening, 0], row.start) < 0
+    known = (signed(mark.fate) >> (ANSWERS_SHIFT * opening)) & _NIBBLE
+    found.changed = turns(known, flags[opening, 1])
+
+
+@compiled
+def _says(tcp: bool, flags: int, packets: int, first: float, start: float) -> int:
+    """Is an end that is seen for the first time the initiator (1), is it the other (-1), or can nobody tell (0)?"""
+    if tcp and flags & (SYN | ACK) == SYN:
+        return 1
+    if tcp and _answers(flags, packets):
+        return -1
+    return 1 if first < start else (-1 if first > start else 0)
+
+
+@compiled
+def _answers(flags: int, packets: int) -> bool:
+    """Is it a lone SYN-ACK, or a reset: what nobody opens a connection with?"""
+    return (packets == 1 and flags & (SYN | ACK) == SYN | ACK) or flags & (RST | SYN) == RST
+
+
+@compiled
+def _upper_opens(sides: Array, sums: U8, times: Array, flags: Array, sample: I8) -> tuple[bool, bool]:
+    """Is the upper end a flow's initiator, and has it, or the other one, said so itself?
+
+    In this order: who sent a SYN and no ACK; who did not answer with a lone SYN-ACK or RST; who was seen first; who
+    talks to the lower port; who was seen at all.
+    """
+    side = sides[max(sample[0], sample[1])]
+    lower_seen, upper_seen = sums[0, 0] > _NONE, sums[1, 0] > _NONE
+    if side.proto == TCP:
+        lower = lower_seen and flags[0, 0] & (SYN | ACK) == SYN
+        upper = upper_seen and flags[1, 0] & (SYN | ACK) == SYN
+        if lower != upper:
+            return upper, True
+        lower = lower_seen and _answers(flags[0, 0], sums[0, 0])
+        upper = upper_seen and _answers(flags[1, 0], sums[1, 0])
+        if lower != upper:
+            return lower, True
+    if flags[0, 2] != flags[1, 2]:
+        return flags[0, 2] != 0, True
+    if lower_seen and upper_seen and times[0, 0] != times[1, 0]:
+        return times[1, 0] < times[0, 0], False
+    if side.src_port != side.dst_port:
+        return from_upper(side) == (side.src_port > side.dst_port), False
+    return upper_seen and not lower_seen, False
+
+
+@compiled
+def merge(
+    sides: Array,
+    flows: int,
+    gathered: Array,
+    sums: U8,
+    times: Array,
+    flags: Array,
+    sample: I8,
+    rows: Array,
+    marks: Array,
+    flow_at: Array,
+    events: Array,
+) -> None:
+    """Add gathered flows to the table; `events` (dtype FLOW) gets one for each."""
+    for flow in range(flows):
+        found = gathered[flow]
+        flow_at[found.slot] = -1
+        row, mark, event = rows[found.slot], marks[found.slot], events[flow]
+        last = max(times[flow, 0, 1], times[flow, 1, 1])
+        first = min(times[flow, 0, 0], times[flow, 1, 0])
+        if found.fresh:
+            mark.upper, mark.sure = _upper_opens(sides, sums[flow], times[flow], flags[flow], sample[flow])
+            if not mark.live or mark.beyond < first:
+                mark.fate = 0  # what was seen behind a cable was about another flow
+        elif found.turned:
+            mark.upper = not mark.upper
+            _turn(row)
+        mark.live = True
+        opening = 1 if mark.upper else 0
+        _fill(event, sides, sums[flow], flags[flow], sample[flow], opening)
+        event.start, event.end = first, last
+        _merge_one(row, mark, event, found)
+        _mark_fate(row, mark, flags[flow], opening, found.fresh)
+
+
+@compiled
+def _fill(event: Row, sides: Array, sums: U8, flags: Array, sample: I8, opening: int) -> None:
+    """A burst's part of a flow, as seen from its initiator."""
+    other = 1 - opening
+    forward = sample[opening] >= 0
+    side = sides[sample[opening] if forward else sample[other]]
+    event.src_pkts, event.src_bytes = sums[opening, 0], sums[opening, 1]
+    event.dst_pkts, event.dst_bytes = sums[other, 0], sums[other, 1]
+    event.flags = flags[0, 0] | flags[1, 0]
+    event.proto = side.proto
+    event.fate = signed(flags[opening, 1]) | signed(flags[other, 1]) << ANSWERS_SHIFT
+    event.src_segment = event.dst_segment = 0
+    event.risk = 0.0
+    if forward:
+        event.src_hi, event.src_lo, event.src_port, event.src_vm = side.src_hi, side.src_lo, side.src_port, side.src_vm
+        event.dst_hi, event.dst_lo, event.dst_port, event.dst_vm = side.dst_hi, side.dst_lo, side.dst_port, side.dst_vm
+        event.vfn, event.port = side.vfn, side.port
+    else:
+        event.src_hi, event.src_lo, event.src_port, event.src_vm = side.dst_hi, side.dst_lo, side.dst_port, side.dst_vm
+        event.dst_hi, event.dst_lo, event.dst_port, event.dst_vm = side.src_hi, side.src_lo, side.src_port, side.src_vm
+        event.vfn, event.port = -1, -1
+
+
+@compiled
+def _merge_one(row: Row, mark: Row, event: Row, found: Row) -> None:
+    """Add an event to its flow, and set the marks of both."""
+    begun = found.new or row.state & _FINAL != 0
+    known = 0 if found.fresh else signed(row.state)
+    if found.turned:
+        known = known & ~_NEW
+    if found.fresh:
+        _copy(row, event)
+    else:
+        row.src_pkts += event.src_pkts
+        row.dst_pkts += event.dst_pkts
+        row.src_bytes += event.src_bytes
+        row.dst_bytes += event.dst_bytes
+        row.flags |= event.flags
+        row.end, row.start = max(row.end, event.end), min(row.start, event.start)
+        if event.src_pkts > _NONE:  # the port of the initiator is known now
+            row.src_vm, row.vfn, row.port = event.src_vm, event.vfn, event.port
+    sent = row.src_pkts > _NONE
+    tcp = row.proto == TCP
+    failed = tcp and sent and refused(row.flags, row.src_pkts, row.dst_pkts)
+    has = (_NEW if sent else 0) | (_FAILED if failed else 0)
+    unsent = 0 if sent else _ANSWERED_ONLY
+    event.state = (has & ~known) | unsent
+    row.state = has | (known & (_NEW | _FAILED)) | unsent
+    if begun:
+        mark.open = True
+    if tcp and event.state & _NEW and row.dst_pkts == _NONE and not failed:
+        mark.unanswered = True
+
+
+@compiled
+def refused(flags: Any, src_pkts: Any, dst_pkts: Any) -> Any:
+    """Reset before anything was exchanged (a TCP flow, or columns of them)."""
+    return (flags & RST != 0) & (src_pkts <= REFUSED_PACKETS) & (dst_pkts <= REFUSED_PACKETS)
+
+
+@compiled
+def _mark_fate(row: Row, mark: Row, flags: Array, opening: int, fresh: bool) -> None:
+    """Take over what is told of the packets' fate."""
+    known = signed(mark.fate)
+    before = (known >> (ANSWERS_SHIFT * opening)) & _NIBBLE
+    lower, upper = fate_after(known & _NIBBLE, flags[0, 1]), fate_after(known >> ANSWERS_SHIFT, flags[1, 1])
+    mark.fate = lower | upper << ANSWERS_SHIFT
+    _tell_fate(row, mark, 0 if fresh else before)
+
+
+@compiled
+def _tell_fate(row: Row, mark: Row, before: int) -> None:
+    """Write a slot's fate into its flow; `before`: what was known of the initiator's packets."""
+    cut, fate = signed(row.fate) & _CUT, signed(mark.fate)
+    if mark.upper:
+        fate = (fate >> ANSWERS_SHIFT) | (fate & _NIBBLE) << ANSWERS_SHIFT
+    passes = fate & (_DROPPED | _STOPPED) == 0
+    passed = before & (_FORWARDED | _DELIVERED) != 0 and before & (_DROPPED | _STOPPED) == 0
+    if passes:
+        cut = 0
+    elif passed:
+        cut = _CUT
+    row.fate = fate | cut
+
+
+@compiled
+def _copy(row: Row, event: Row) -> None:
+    row.start, row.end = event.start, event.end
+    row.src_hi, row.src_lo, row.dst_hi, row.dst_lo = event.src_hi, event.src_lo, event.dst_hi, event.dst_lo
+    row.src_pkts, row.dst_pkts, row.src_bytes, row.dst_bytes = (
+        event.src_pkts, event.dst_pkts, event.src_bytes, event.dst_bytes,
+    )  # fmt: skip
+    row.src_port, row.dst_port, row.proto, row.flags = event.src_port, event.dst_port, event.proto, event.flags
+    row.state, row.vfn, row.port = 0, event.vfn, event.port
+    row.src_vm, row.dst_vm, row.src_segment, row.dst_segment = event.src_vm, event.dst_vm, 0, 0
+    row.risk, row.fate = 0.0, 0
+
+
+@compiled
+def _turn(row: Row) -> None:
+    """The other end is a flow's initiator."""
+    row.src_hi, row.dst_hi = row.dst_hi, row.src_hi
+    row.src_lo, row.dst_lo = row.dst_lo, row.src_lo
+    row.src_port, row.dst_port = row.dst_port, row.src_port
+    row.src_vm, row.dst_vm = row.dst_vm, row.src_vm
+    row.src_pkts, row.dst_pkts = row.dst_pkts, row.src_pkts
+    row.src_bytes, row.dst_bytes = row.dst_bytes, row.src_bytes
+    row.vfn, row.port = -1, -1
+    row.fate = 0
+
+
+@compiled
+def witness(
+    sides: Array, begin: int, salt: np.uint64, most: int, keys: U8, used: int, rows: Array, marks: Array, changed: I8
+) -> tuple[int, int, int]:
+    """Find the slots of reports from behind cables, and which of them say the contrary of what was known.
+
+    Returns:
+        Where in `sides` it stopped for want of room, how many slots stand in `changed`, and how many keys are used.
+    """
+    at, found = begin, 0
+    while at < len(sides):
+        side = sides[at]
+        upper = from_upper(side)
+        key = key_of(side, upper, salt)
+        place = place_of(keys, key)
+        if keys[place] == _NONE:
+            if used == most:
+                break
+            keys[place] = key
+            used += 1
+            row, mark = rows[place], marks[place]
+            row.src_pkts = row.dst_pkts = _NONE
+            row.end = side.last
+            mark.live, mark.open, mark.unanswered, mark.fate, mark.beyond = True, False, False, 0, -np.inf
+        mark = marks[place]
+        if upper == mark.upper and rows[place].src_pkts > _NONE:
+            known = (signed(mark.fate) >> (ANSWERS_SHIFT if upper else 0)) & _NIBBLE
+            if turns(known, side.fate):
+                changed[found] = place
+                found += 1
+        at += 1
+    return at, found, used
+
+
+@compiled
+def take_witness(sides: Array, begin: int, end: int, salt: np.uint64, keys: U8, rows: Array, marks: Array) -> None:
+    """Take over what `witness` has found slots for."""
+    for at in range(begin, end):
+        side = sides[at]
+        upper = from_upper(side)
+        place = place_of(keys, key_of(side, upper, salt))
+        row, mark = rows[place], marks[place]
+        seen = row.src_pkts + row.dst_pkts > _NONE
+        if seen and side.last < row.start:
+            continue  # about a forerunner on the same ports
+        mark.beyond = max(mark.beyond, side.last)
+        shift = ANSWERS_SHIFT if upper else 0
+        fate = signed(mark.fate)
+        before = (fate >> (ANSWERS_SHIFT if mark.upper else 0)) & _NIBBLE
+        mine = fate_after((fate >> shift) & _NIBBLE, side.fate)
+        mark.fate = (fate & (_NIBBLE << (ANSWERS_SHIFT - shift))) | mine << shift
+        if seen:
+            _tell_fate(row, mark, before)
+        else:
+            row.end = max(row.end, side.last)
