@@ -22,6 +22,9 @@ time of its first packet, so what goes on never looks like that.)"""
 REFUSED_PACKETS = 3
 """A reset within so many packets of either side is a refusal."""
 
+EARLIER_SECONDS = 0.0015
+"""Who was seen so much earlier was seen first: exporters round to milliseconds, twice."""
+
 MARK = np.dtype(
     [
         ("live", "?"),
@@ -210,7 +213,15 @@ def _says(tcp: bool, flags: int, packets: int, first: float, start: float) -> in
         return 1
     if tcp and _answers(flags, packets):
         return -1
-    return 1 if first < start else (-1 if first > start else 0)
+    return _earlier(first, start)
+
+
+@compiled
+def _earlier(one: float, other: float) -> int:
+    """1 where `one` is earlier, -1 where `other` is, 0 where that cannot be told."""
+    if abs(one - other) < EARLIER_SECONDS:
+        return 0
+    return 1 if one < other else -1
 
 
 @compiled
@@ -239,8 +250,9 @@ def _upper_opens(sides: Array, sums: U8, times: Array, flags: Array, sample: I8)
             return lower, True
     if flags[0, 2] != flags[1, 2]:
         return flags[0, 2] != 0, True
-    if lower_seen and upper_seen and times[0, 0] != times[1, 0]:
-        return times[1, 0] < times[0, 0], False
+    first = _earlier(times[1, 0], times[0, 0]) if lower_seen and upper_seen else 0
+    if first != 0:
+        return first > 0, False
     if side.src_port != side.dst_port:
         return from_upper(side) == (side.src_port > side.dst_port), False
     return upper_seen and not lower_seen, False
