@@ -1,20 +1,28 @@
-"""Commands about the policy: check, apply and show it, what its rules have met, and why a packet passes or does not."""
+"""`dynseg policy`: check a policy file, put it in force, look at its versions, and go back to one."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.asking import as_json, ask, show
+from cli.asking import as_json, ask, reason, show
+
+if TYPE_CHECKING:
+    from policies.schema import PolicyDoc
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 APPLY_SECONDS = 130.0
-EXPLAIN_SECONDS = 50.0
-HITS = ("rule", "kind", "action", "mode", "allowed", "answers", "denied", "observed", "bytes")
-VISITS = ("vfn", "by", "verdict", "table", "rules", "segment", "answer", "observed")
+DIFF_SECONDS = 40.0
+HISTORY = ("version", "state", "actor", "created", "enforced_at", "again", "refused")
+CHANGES = ("part", "name", "change", "before", "after")
+base_version = click.option(
+    "--base", "base_version", type=click.IntRange(min=0), help="Refuse it if another version than this is in force."
+)
 
 
 @click.group()
@@ -33,20 +41,23 @@ def check(file: Path, as_json: bool) -> None:
     from runtime import settings
     from topology import inventory
 
-    found = load(file, inventory.load(settings.load().inventory))
-    lists.check(found.lists.values())
-    show(counts(found), as_json)
+    found = load(file, inventory.load(settings.load().inventory), time.time())
+    lists.check(found.policy.lists.values())
+    show({**counts(found.policy), "remarks": list(found.remarks)}, as_json)
 
 
 @policy.command("apply")
 @click.argument("file", type=FILE)
+@base_version
+@reason
 @as_json
-def lay_down(file: Path, as_json: bool) -> None:
+def lay_down(file: Path, base_version: int | None, reason: str | None, as_json: bool) -> None:
     """Put a policy file in force. The engine reads the files of lists, beside it, on its own machine."""
     from cli import client
     from policies.document import read_text
 
     body = {"text": read_text(file), "folder": str(file.resolve().parent)}
+    body |= {"base_version": base_version, "reason": reason}
     show(client.ask("PUT", "/v1/policy", None, body, APPLY_SECONDS), as_json)
 
 
@@ -64,64 +75,95 @@ def show_policy(version: int | None, as_json: bool) -> None:
     click.echo(f"\n{text}", nl=False)
 
 
-@click.command()
-@click.option("--vfn", help="Only what this VFN has counted.")
+@policy.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most this many.")
+@click.option("--before", type=click.IntRange(min=1), help="Only versions before this one.")
 @as_json
-def hits(vfn: str | None, as_json: bool) -> None:
-    """Packets that each rule has met: let through, as answers too, denied, or (in observe) would have denied."""
-    rows = ask("GET", "/v1/hits")
-    show(rows if as_json else [_row(row, vfn) for row in rows], as_json, HITS)
+def history(limit: int, before: int | None, as_json: bool) -> None:
+    """List the versions of the policy, newest first: who laid them down, when, and what became of them."""
+    show(ask("GET", "/v1/policy/history", limit=limit, before=before), as_json, HISTORY)
 
 
-def _row(row: Mapping[str, Any], vfn: str | None) -> dict[str, Any]:
-    sums = row if vfn is None else row["vfns"].get(vfn, {})
-    packets, octets = sums.get("packets", {}), sums.get("bytes", {})
-    return {**{key: row[key] for key in ("rule", "kind", "action", "mode")}, **packets, "bytes": sum(octets.values())}
-
-
-@click.command()
-@click.argument("source")
-@click.argument("destination")
-@click.option("--protocol", type=click.Choice(["tcp", "udp", "sctp", "icmp"]), default="tcp", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=80, show_default=True, help="Of the destination.")
-@click.option("--source-port", type=click.IntRange(0, 65535), default=50000, show_default=True)
-@click.option("--answer", is_flag=True, help="The packet answers a connection that stands already.")
-@click.option("--source-address", help="What the packet says of its sender, if that is not so.")
+@policy.command()
+@click.argument("one", metavar="A")
+@click.argument("other", metavar="B", required=False)
+@click.option("--text", "as_text", is_flag=True, help="Show the lines that differ, as `diff -u` does.")
 @as_json
-def explain(
-    *,
-    source: str,
-    destination: str,
-    protocol: str,
-    port: int,
-    source_port: int,
-    answer: bool,
-    source_address: str | None,
-    as_json: bool,
-) -> None:
-    """Say which rule on which VFN decides about a packet; source and destination are VMs or addresses.
-
-    Exit status 1 if the policy, the table entries and the switches do not agree.
-    """
-    from cli import client
-
-    query = {"source": source, "destination": destination, "protocol": protocol, "port": port}
-    query |= {"source_port": source_port, "answer": str(answer).lower(), "source_address": source_address}
-    told = client.ask("GET", "/v1/explain", query, None, EXPLAIN_SECONDS)
+def diff(one: str, other: str | None, as_text: bool, as_json: bool) -> None:
+    """Say what is different between two versions or files; without B, between A and the version in force."""
+    told = _compared(one, other)
     if as_json:
         show(told, as_json)
+    elif as_text:
+        click.echo(told["text"], nl=False)
     else:
-        _tell(told)
-    if not told["agree"]:
-        for sentence in told["disagreements"]:
-            click.secho(f"DISAGREEMENT: {sentence}", err=True, fg="red", bold=True)
-        raise SystemExit(1)
+        show(told["changes"], as_json, CHANGES)
+        for name in told["files"]:
+            click.echo(f"the file {name} was another")
 
 
-def _tell(told: Mapping[str, Any]) -> None:
-    show({key: value for key, value in told["policy"].items() if value not in (None, [])}, as_json=False)
-    click.echo()
-    show(told["vfns"], False, VISITS)
+def _compared(one: str, other: str | None) -> Mapping[str, Any]:
+    """The difference; control knows versions, files are read here."""
+    from cli import client
+    from policies.diff import difference, lines
+
+    if one.isdigit() and (other is None or other.isdigit()):
+        answer: Mapping[str, Any] = client.ask("GET", "/v1/policy/diff", {"from": one, "to": other}, None, DIFF_SECONDS)
+        return answer
+    (old_name, old, before), (new_name, new, after) = _read(one), _read(other)
+    return {"changes": difference(before, after), "files": [], "text": lines(old, new, old_name, new_name)}
 
 
-COMMANDS: tuple[click.Command, ...] = (policy, hits, explain)
+def _read(named: str | None) -> tuple[str, str, PolicyDoc]:
+    """(what to call it, text, document) of a version, the one in force, or a file."""
+    from policies.document import parse_document, read_text
+
+    if named is None or named.isdigit():
+        answer = ask("GET", "/v1/policy", version=named)
+        text, name = answer["text"], f"version {answer['version']}"
+    else:
+        text, name = read_text(Path(named)), named
+    return name, text, parse_document(text, name)
+
+
+@policy.command()
+@click.argument("version", type=click.IntRange(min=1))
+@base_version
+@reason
+@as_json
+def rollback(version: int, base_version: int | None, reason: str | None, as_json: bool) -> None:
+    """Put an earlier version in force again, with its lists as they were: as a new version of its own."""
+    from cli import client
+
+    body = {"version": version, "base_version": base_version, "reason": reason}
+    show(client.ask("POST", "/v1/policy/rollback", None, body, APPLY_SECONDS), as_json)
+
+
+@policy.command()
+@click.option("--version", type=click.IntRange(min=1), help="An earlier one; the one in force by default.")
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def export(version: int | None, form: str) -> None:
+    """Print a version to be edited and applied again, refused then if another has come between.
+
+    YAML is the text as it was laid down, JSON the same without its comments.
+    """
+    from policies.document import parse_document, rebased
+    from policies.schema import plain
+
+    answer = ask("GET", "/v1/policy", version=version)
+    if form == "yaml":
+        click.echo(rebased(answer["text"], answer["version"]), nl=False)
+        return
+    document = plain(parse_document(answer["text"])) | {"base_version": answer["version"]}
+    click.echo(json.dumps(document, indent=2))
+
+
+@policy.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors that complete and check them."""
+    from policies.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+COMMANDS: tuple[click.Command, ...] = (policy,)

@@ -7,11 +7,12 @@ the two against each other.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
 from policies.rules import Network, Protocol, Tier, Verdict
+from policies.terms import Terms
 
 MAX_RANK = 3000
 """A tier has room for so many ranks: 9,200 priorities, three for each rank."""
@@ -104,3 +105,15 @@ class Policy:
     acls: tuple[Acl, ...] = ()
     """Names are unique."""
     lists: Mapping[str, AddressList] = field(default_factory=dict)
+    terms: Mapping[str, Terms] = field(default_factory=dict)
+    """Of rules of which there is something to say, by name."""
+
+    def at(self, now: float) -> Policy:
+        """The part of it that is in force at a moment (epoch seconds): rules whose time it is."""
+        off = {name for name, terms in self.terms.items() if not terms.active(now)}
+        return replace(self, acls=tuple(acl for acl in self.acls if acl.rule_id not in off)) if off else self
+
+    def next_change(self, now: float) -> float | None:
+        """The next moment at which `at` may give another part; None: never."""
+        times = (terms.next_change(now) for terms in self.terms.values())
+        return min((time for time in times if time is not None), default=None)

@@ -5,16 +5,31 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from policies.acl import Acl, AddressList, Peer, Policy, Service
+from policies import selectors
+from policies.acl import MAX_LISTS, Acl, AddressList, Peer, Policy, Service
 from policies.prefixes import MAX_PREFIXES, aggregate
 from policies.prefixes import read as read_prefixes
 from policies.rules import Network, Protocol, Tier, Verdict
-from policies.schema import INLINE, NAMED, ListDoc, PeerDoc, PolicyDoc, RuleDoc, ServiceDoc
+from policies.schema import (
+    INLINE,
+    MAX_CHARACTERS,
+    NAMED,
+    ListDoc,
+    PeerDoc,
+    PolicyDoc,
+    RuleDoc,
+    ScheduleDoc,
+    ServiceDoc,
+    plain,
+)
+from policies.terms import Schedule, Terms, moment
 from runtime import document
 from runtime.errors import PolicyError
 from runtime.validation import refusal
@@ -35,26 +50,35 @@ MAX_MATCHES = 20_000
 
 
 class NobodyError(PolicyError):
-    """A rule speaks of what this network does not have, so no packet can match it."""
+    """A rule speaks of what this network does not have, so no packet can match it; or has no room for."""
 
 
-def load(path: str | Path, inventory: Inventory) -> Policy:
-    """Read a policy file and the lists beside it.
+@dataclass(frozen=True)
+class Reading:
+    """What a text says."""
 
-    Raises:
-        PolicyError: unreadable, not YAML, unknown keys, or parts that contradict each other or the network.
-    """
+    policy: Policy
+    base_version: int | None = None
+    """The version that it was made from, if it says so."""
+    remarks: tuple[str, ...] = ()
+    """What its author should look at, though it is no mistake."""
+
+
+def load(path: str | Path, inventory: Inventory, now: float | None = None) -> Reading:
+    """Read a policy file and the lists beside it. Arguments and errors as of `read`."""
     path = Path(path)
-    return parse(read_text(path), inventory, reading_in(path.parent), file=str(path))
+    return read(read_text(path), inventory, reading_in(path.parent), file=str(path), now=now)
 
 
 def read_text(path: Path) -> str:
     """The text of a policy file.
 
     Raises:
-        PolicyError: it is not readable.
+        PolicyError: it is not readable, or too long.
     """
     try:
+        if path.stat().st_size > 4 * MAX_CHARACTERS:
+            raise PolicyError(f"longer than {MAX_CHARACTERS} characters", file=path, remedy="put addresses into lists")
         return path.read_bytes().decode()
     except OSError as error:
         raise PolicyError(f"cannot be read: {error.strerror}", file=path, remedy="name a policy file") from error
@@ -67,14 +91,51 @@ def reading_in(folder: Path) -> ReadList:
     return lambda name: read_prefixes(folder / name)
 
 
-def parse(text: str, inventory: Inventory, read_list: ReadList, *, file: str = "policy") -> Policy:
-    """Check a policy's text; `file` is the name that errors give.
+def read(
+    text: str, inventory: Inventory, read_list: ReadList, *, file: str = "policy", now: float | None = None
+) -> Reading:
+    """Check a policy's text.
+
+    Args:
+        file: the name that errors give.
+        now: epoch seconds; rules whose time was over then are refused. None: they are kept, and never in force.
 
     Raises:
-        PolicyError: names file, line, key and remedy.
+        PolicyError: not YAML, unknown keys, or parts that contradict each other, the network or the time; names file,
+            line, key and remedy.
     """
     reader = _reader(text, inventory, read_list, file)
-    return reader.policy(tuple(reader.rules()))
+    policy = reader.policy(tuple(reader.rules()))
+    if now is not None:
+        reader.not_over(now)
+    return Reading(policy, reader.doc.base_version, tuple(reader.remarks))
+
+
+def parse(text: str, inventory: Inventory, read_list: ReadList, *, file: str = "policy") -> Policy:
+    """The policy of a text, whatever time it is. Errors as of `read`."""
+    return read(text, inventory, read_list, file=file).policy
+
+
+def parse_document(text: str, file: str = "policy") -> PolicyDoc:
+    """The parts of a text whose keys are right, as no inventory is asked.
+
+    Raises:
+        PolicyError: not YAML, unknown keys or values of the wrong kind.
+    """
+    return _document(text, file)[1]
+
+
+def rebased(text: str, version: int) -> str:
+    """A text that says from which version it is made; as JSON where YAML leaves no place for that line."""
+    own = [line for line in text.splitlines(keepends=True) if not line.startswith("base_version:")]
+    at = next((place + 1 for place, line in enumerate(own) if line.startswith("---")), 0)
+    made = "".join([*own[:at], f"base_version: {version}\n", *own[at:]])
+    try:
+        if parse_document(made).base_version == version:
+            return made
+    except PolicyError:
+        pass  # a mapping in braces, which a line before it would break
+    return json.dumps({**plain(parse_document(text)), "base_version": version}, indent=1) + "\n"
 
 
 def parse_what_holds(
@@ -97,12 +158,15 @@ def parse_what_holds(
 
 
 def _reader(text: str, inventory: Inventory, read_list: ReadList, file: str) -> _Reader:
-    read = document.read(text, file, PolicyError)
+    return _Reader(*_document(text, file), inventory, read_list)
+
+
+def _document(text: str, file: str) -> tuple[document.Document, PolicyDoc]:
+    written = document.read(text, file, PolicyError, MAX_CHARACTERS)
     try:
-        doc = PolicyDoc.model_validate({} if read.data is None else read.data)
+        return written, PolicyDoc.model_validate({} if written.data is None else written.data)
     except ValidationError as error:
-        raise refusal(error, read, PolicyError, _right_key, tags=(INLINE, NAMED)) from error
-    return _Reader(read, doc, inventory, read_list)
+        raise refusal(error, written, PolicyError, _right_key, tags=(INLINE, NAMED)) from error
 
 
 class _Reader:
@@ -110,6 +174,7 @@ class _Reader:
 
     def __init__(self, read: document.Document, doc: PolicyDoc, inventory: Inventory, read_list: ReadList) -> None:
         self.doc = doc
+        self.remarks: list[str] = []
         self._read = read
         self._inventory = inventory
         self._services = {
@@ -126,7 +191,18 @@ class _Reader:
         """
         self._unique()
         self._free_of_contradictions(acls)
-        return Policy(acls=acls, lists=self._lists)
+        return Policy(acls=acls, lists=self._lists, terms=self._terms())
+
+    def not_over(self, now: float) -> None:
+        """See that no rule's time is over.
+
+        Raises:
+            PolicyError: one's is.
+        """
+        for index, rule in enumerate(self.doc.rules):
+            if rule.expires is not None and rule.expires <= now:
+                message = f"rule {rule.name}: its time was over at {moment(rule.expires)}; it is {moment(round(now))}"
+                raise self._error(("rules", index, "expires"), message, "give it a later end, or take the rule out")
 
     def rules(self) -> Iterator[Acl]:
         """Every rule."""
@@ -207,7 +283,37 @@ class _Reader:
         if peer.list is not None and peer.list not in self._lists:
             message = f"rule {rule}: no list {peer.list!r}"
             raise self._error((*path, "list"), message, nearest(peer.list, self._lists))
+        if peer.labels is not None:
+            return self._selected((*path, "labels"), rule, peer, peer.labels)
         return Peer(peer.vm, peer.segment, None, aggregate(peer.networks or ()), peer.list)
+
+    def _selected(self, path: document.Path, rule: str, peer: PeerDoc, labels: selectors.Labels) -> Peer:
+        """VMs by their labels: as one of them, as their segment, or as the list of their addresses."""
+        name = selectors.written(peer)
+        vms = selectors.select(self._inventory, labels, peer.segment)
+        if not vms:
+            remedy = selectors.what_there_is(self._inventory, labels)
+            raise self._error(path, f"rule {rule}: {name} selects no VM", remedy, NobodyError)
+        if len(vms) == len(self._inventory.vms) > 1:
+            self.remarks.append(
+                str(self._error(path, f"rule {rule}: {name} selects every VM", "write any if so meant"))
+            )
+        if (same := selectors.as_peer(self._inventory, vms)) is not None:
+            return same
+        if name not in self._lists:
+            if len(self._lists) == MAX_LISTS:
+                message = f"rule {rule}: {name} would be the {MAX_LISTS + 1}th list of addresses"
+                remedy = "select whole segments or single VMs, or the same VMs by the same labels"
+                raise self._error(path, message, remedy, NobodyError)
+            self._lists[name] = selectors.as_list(name, vms)
+        return Peer(list=name)
+
+    def _terms(self) -> dict[str, Terms]:
+        found = {
+            rule.name: Terms(rule.owner, rule.comment, rule.expires, _schedule(rule.schedule))
+            for rule in self.doc.rules
+        }
+        return {name: terms for name, terms in found.items() if terms != Terms()}
 
     def _families(self, peer: Peer) -> frozenset[int]:
         """Of the addresses that an end can have; an empty list may have either one day."""
@@ -232,13 +338,19 @@ class _Reader:
     def _free_of_contradictions(self, acls: tuple[Acl, ...]) -> None:
         """Two rules that say the opposite of the very same traffic, neither before the other: one is a mistake."""
         seen: dict[object, Acl] = {}
+        hours = {rule.name: rule.schedule for rule in self.doc.rules}
         for acl in acls:
-            key = (acl.tier, acl.rank, acl.source, acl.destination, acl.services, acl.mode)
+            when = hours[acl.rule_id]
+            key = (acl.tier, acl.rank, acl.source, acl.destination, acl.services, acl.mode, when)
             first = seen.setdefault(key, acl)
             if first.verdict is not acl.verdict:
                 index = next(i for i, rule in enumerate(self.doc.rules) if rule.name == acl.rule_id)
                 message = f"rule {acl.rule_id} contradicts rule {first.rule_id}: the same traffic, at the same priority"
                 raise self._error(("rules", index), message, "remove one of them, or give one a higher `priority`")
+
+
+def _schedule(doc: ScheduleDoc | None) -> Schedule | None:
+    return None if doc is None else Schedule(doc.days, doc.begins, doc.ends, doc.timezone)
 
 
 def _matches(source: Peer, destination: Peer, services: tuple[Service, ...]) -> int:
@@ -272,6 +384,8 @@ def _model(path: document.Path) -> type[BaseModel]:
             return ListDoc
         case ("rules", _, "from" | "to", *_):
             return PeerDoc
+        case ("rules", _, "schedule", *_):
+            return ScheduleDoc
         case ("rules", *_):
             return RuleDoc
     return PolicyDoc

@@ -193,6 +193,9 @@ class Engine:
         work = self.enforcer.next_work()
         if work is None:
             return []
+        if self.policies.pass_time(wall):
+            LOG.info("rules of the policy have come or gone with the time")
+            self.enforcer.set_policy(self.policies.policy)
 
         def then(entries: Desired) -> list[Outgoing]:
             return self._finish(self.enforcer.want(work, entries, self.clock.steady()))
@@ -204,7 +207,8 @@ class Engine:
         if self.enforcer.behind:
             return 0.0
         steady = self.enforcer.next_time()
-        walls = [time for time in (self.book.next_time(), self._detections.next_time()) if time is not None]
+        due = (self.book.next_time(), self._detections.next_time(), self.policies.next_time())
+        walls = [time for time in due if time is not None]
         waits = [time - self.clock.wall() for time in walls]
         waits += [] if steady is None else [steady - self.clock.steady()]
         return max(0.0, min(waits)) if waits else None
@@ -230,9 +234,13 @@ class Engine:
         LOG.info("rule %s released by %s", identity, actor)
         return record, self._rules_changed()
 
-    def lay_down(self, draft: Draft, actor: str) -> PolicyVersion:
-        """Put a policy in force; the switches follow VFN by VFN from the next `timer` on."""
-        version = self.policies.accept(draft, actor, self.clock.wall())
+    def lay_down(self, draft: Draft, actor: str, base: int | None = None, reason: str = "") -> PolicyVersion:
+        """Put a policy in force; the switches follow VFN by VFN from the next `timer` on.
+
+        Raises:
+            ConflictError: it was made from a version (`base`) that is no longer in force.
+        """
+        version = self.policies.accept(draft, actor, self.clock.wall(), base, reason)
         LOG.info("version %d of the policy, of %s", version.number, version.actor)
         self.enforcer.set_policy(self.policies.policy)
         self._keep_hits()
@@ -250,7 +258,7 @@ class Engine:
     def _keep_hits(self) -> None:
         """Of rules that are over nobody asks what they have met."""
         defaults = {default_of(segment.number) for segment in self.inventory.segments.values()}
-        self.hits.keep({acl.rule_id for acl in self.policies.policy.acls} | self.book.records.keys() | defaults)
+        self.hits.keep({acl.rule_id for acl in self.policies.whole.acls} | self.book.records.keys() | defaults)
 
     def _confirm_policy(self) -> None:
         connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]

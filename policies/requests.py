@@ -17,13 +17,17 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from policies.admission import Ground, Refused
 from policies.lifecycle import RuleRecord
 from policies.rules import Network, Protocol, RuleState, Scope
-from runtime.document import MAX_CHARACTERS
+from policies.schema import MAX_CHARACTERS
 from runtime.errors import PolicyError
 from runtime.validation import most_telling
 from topology.names import nearest
 
 Answer = tuple[int, Any]
 """(HTTP status, JSON value)."""
+
+
+class MissingError(PolicyError):
+    """What is asked about is not there."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,9 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Net = Annotated[Network, BeforeValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)]
 Reason = Annotated[str, Field(max_length=500)]
+Version = Annotated[int, Field(ge=1, lt=1 << 31)]
+BaseVersion = Annotated[int, Field(ge=0, lt=1 << 31)]
+"""The version that a change was made from: refused when another is in force by then."""
 
 
 class _Params(BaseModel):
@@ -129,7 +136,29 @@ class ProposeParams(_Params):
 class PolicyParams(_Params):
     """A version of the policy; the one in force by default."""
 
-    version: Annotated[int, Field(ge=1, lt=1 << 31)] | None = None
+    version: Version | None = None
+
+
+class HistoryParams(_Params):
+    """Versions of the policy, newest first."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    before: Version | None = None
+
+
+class DiffParams(_Params):
+    """Two versions; the one in force by default."""
+
+    from_version: Annotated[Version, Field(alias="from")]
+    to_version: Annotated[Version | None, Field(alias="to")] = None
+
+
+class RollbackParams(_Params):
+    """An earlier version that is to be in force again."""
+
+    version: Version
+    base_version: BaseVersion | None = None
+    reason: Reason = ""
 
 
 class LayDownParams(_Params):
@@ -153,6 +182,8 @@ class LayDownParams(_Params):
 
 
 class ExplainParams(_Params):
+    base_version: BaseVersion | None = None
+    reason: Reason = ""
     """A packet, and what switches say that they would do with it."""
 
     source: Name
@@ -194,8 +225,9 @@ def problem(status: int, error: str, remedy: str, **more: Any) -> Answer:
 
 
 def meaningless(error: PolicyError) -> Answer:
-    """The answer to what cannot mean anything here, with its place."""
-    return problem(400, str(error).removesuffix(f" ({error.remedy})"), error.remedy or "correct it")
+    """The answer to what cannot mean anything here, or is not there, with its place."""
+    status = 404 if isinstance(error, MissingError) else 400
+    return problem(status, str(error).removesuffix(f" ({error.remedy})"), error.remedy or "correct it")
 
 
 def refusal(refused: Refused) -> Answer:

@@ -13,7 +13,7 @@ from policies.admission import Refused
 from policies.engine import Engine, Outgoing, new_rule_id
 from policies.explain.answer import explain, trace_plan
 from policies.explain.question import ask
-from policies.policybook import Draft, counts, draft
+from policies.policycalls import PolicyCalls
 from policies.requests import Answer, Later, problem, rule_json
 from policies.rules import Action, Scope, SegmentationRule
 from policies.vfnstate import Phase
@@ -42,13 +42,12 @@ class Service:
             "isolate": (requests.IsolateParams, self._isolate),
             "create": (requests.CreateParams, self._create),
             "release": (requests.RuleParams, self._release),
-            "policy": (requests.PolicyParams, self._policy),
-            "lay_down": (requests.LayDownParams, self._lay_down),
             "hits": (requests.Nothing, self._hits),
             "trace_plan": (requests.ExplainParams, self._trace_plan),
             "explain": (requests.ExplainParams, self._explain),
         }
 
+            **PolicyCalls(engine).methods,
     def call(self, message: Message) -> list[Outgoing]:
         """Carry out a `call`. Its `result` is among the messages, or follows when work that was put aside is done."""
         data = message.data
@@ -207,46 +206,10 @@ class Service:
         ]
         return 200, {**rule_json(record), "still_in_force": same}
 
-    def _policy(self, params: requests.PolicyParams, _actor: str) -> Answer:
-        version = self._engine.policies.version
-        if params.version is None or params.version == version.number:
-            return 200, self._policy_json()
-        found = self._engine.store.policy(params.version)
-        if found is None:
-            return problem(404, f"no version {params.version}", f"the newest is {self._engine.policies.newest}")
-        return 200, version_json(found)
-
-    def _policy_json(self) -> dict[str, Any]:
-        """The version in force, and how far it has come."""
-        engine, policies = self._engine, self._engine.policies
-        states = engine.enforcer.states
-        vfns = {
-            vfn: None if state.phase is Phase.AWAY else engine.enforcer.follows(vfn) for vfn, state in states.items()
-        }
-        told = {"newest": policies.newest, "vfns": vfns, "left_out": list(policies.left_out)}
-        return {**version_json(policies.version), **counts(policies.policy), **told}
-
-    def _lay_down(self, params: requests.LayDownParams, actor: str) -> Later:
-        inventory, text, folder = self._engine.inventory, params.document, params.folder
-
-        def check() -> Draft | PolicyError:
-            try:
-                return draft(text, inventory, folder)
-            except PolicyError as error:
-                return error
-
-        def then(checked: Draft | PolicyError) -> Answer:
-            if isinstance(checked, PolicyError):
-                return requests.meaningless(checked)
-            self._engine.lay_down(checked, actor)
-            return 200, {key: value for key, value in self._policy_json().items() if key != "text"}
-
-        return Later(check, then)
-
     def _hits(self, _params: requests.Nothing, _actor: str) -> Answer:
         engine = self._engine
         segments = engine.inventory.segments.values()
-        return 200, hits_json(engine.hits, engine.book.live(), engine.policies.policy.acls, segments)
+        return 200, hits_json(engine.hits, engine.book.live(), engine.policies.whole.acls, segments)
 
     def _trace_plan(self, params: requests.ExplainParams, _actor: str) -> Answer:
         site = self._engine.site()

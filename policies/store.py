@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from policies import audit, versions
 from policies.lifecycle import RuleRecord
 from policies.rules import Action, Protocol, RuleState, Scope, SegmentationRule
-from policies.versions import PolicyVersion
+from policies.versions import PolicyVersion, VersionLine
 from runtime.errors import AuditError
 
 _META = sa.MetaData()
@@ -211,6 +211,11 @@ def _save(connection: sa.Connection, record: RuleRecord) -> None:
     rule = record.rule
     before = connection.execute(_STATE_OF, {"rule": rule.id}).scalar()
     values = {
+    def policies(self, limit: int, before: int | None = None) -> tuple[VersionLine, ...]:
+        """The newest versions, newest first; of those before a number, if given."""
+        with self._engine.begin() as connection:
+            return versions.listed(connection, limit, before)
+
         "state": record.state.value,
         "created": rule.created,
         "removed_at": record.removed_at,

@@ -39,6 +39,20 @@ _LISTS = sa.Table(
 
 
 @dataclass(frozen=True)
+class VersionLine:
+    """A version without its text, as a list of them tells it. Times are epoch seconds."""
+
+    number: int
+    created: float
+    actor: str
+    digest: str
+    enforced_at: float | None
+    refused: str | None
+    first: int
+    """Number of the first version that was the same."""
+
+
+@dataclass(frozen=True)
 class PolicyVersion:
     """A policy that was accepted. Times are epoch seconds."""
 
@@ -126,6 +140,17 @@ def numbered(connection: sa.Connection, number: int) -> PolicyVersion | None:
     """The version of a number."""
     row = connection.execute(sa.select(_VERSIONS).where(_VERSIONS.c.number == number)).first()
     return None if row is None else _version(connection, row)
+
+
+def listed(connection: sa.Connection, limit: int, before: int | None = None) -> tuple[VersionLine, ...]:
+    """The newest versions, newest first; of those before a number, if given."""
+    table = _VERSIONS.c
+    other = _VERSIONS.alias()
+    first = sa.select(sa.func.min(other.c.number)).where(other.c.digest == table.digest).scalar_subquery()
+    columns = (table.number, table.created, table.actor, table.digest, table.enforced_at, table.refused, first)
+    known = sa.true() if before is None else table.number < before
+    rows = connection.execute(sa.select(*columns).where(known).order_by(table.number.desc()).limit(limit))
+    return tuple(VersionLine(*row) for row in rows)
 
 
 def _version(connection: sa.Connection, row: Any) -> PolicyVersion:

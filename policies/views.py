@@ -8,7 +8,7 @@ from typing import Any
 from policies.acl import Acl, Mode
 from policies.hits import Hit, Hits, What, default_of
 from policies.rules import SegmentationRule, Verdict
-from policies.versions import PolicyVersion
+from policies.versions import PolicyVersion, VersionLine
 from topology.model import Segment
 
 _ACTIONS = {Verdict.ALLOW: "allow", Verdict.DROP: "deny"}
@@ -29,7 +29,21 @@ def version_json(version: PolicyVersion) -> dict[str, Any]:
     }
 
 
-def _state(version: PolicyVersion) -> str:
+def line_json(line: VersionLine) -> dict[str, Any]:
+    """A version in the history; `again`: the earlier one that it is the same as."""
+    return {
+        "version": line.number,
+        "state": _state(line),
+        "actor": line.actor,
+        "created": line.created,
+        "enforced_at": line.enforced_at,
+        "again": line.first if line.first < line.number else None,
+        "refused": line.refused,
+        "digest": line.digest,
+    }
+
+
+def _state(version: PolicyVersion | VersionLine) -> str:
     if version.number == 0:
         return "none"
     if version.refused is not None:

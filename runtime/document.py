@@ -50,14 +50,14 @@ def dotted(path: Path) -> str:
     return ".".join(map(str, path))
 
 
-def read(text: str, file: str, error: type[DynsegError]) -> Document:
-    """Read a YAML text.
+def read(text: str, file: str, error: type[DynsegError], longest: int = MAX_CHARACTERS) -> Document:
+    """Read a YAML text of so many characters at most.
 
     Raises:
         error: not YAML, or YAML of a kind that is refused; names file, line and remedy.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise error(f"longer than {MAX_CHARACTERS} characters", file=file, remedy="split it")
+    if len(text) > longest:
+        raise error(f"longer than {longest} characters", file=file, remedy="split it")
     try:
         _check_events(text, file, error)
         root = yaml.compose(text, Loader=_Loader)

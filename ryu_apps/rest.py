@@ -78,6 +78,8 @@ class Api(ControllerBase):
         params = _merge(params, read_query(route, request.GET))
         if route.takes_body:
             params = _merge(params, read_body(request, route.max_body))
+        if route.locks and (match := request.headers.get("If-Match")) is not None:
+            params = _merge(params, {"base_version": read_match(match)})
         if route.process == "all":
             return Answer(200, json.dumps(backend.status(token)).encode())
         if route.process == "switches":
@@ -138,6 +140,20 @@ def read_body(request: Any, longest: int) -> dict[str, Any]:
     return value
 
 
+def read_match(header: str) -> int:
+    """The version in a header `If-Match: "7"`.
+
+    Raises:
+        RefusedError: 400.
+    """
+    text = header.strip().strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise RefusedError(
+            400, f"If-Match: {header} is no version of the policy", 'send its number, like If-Match: "7"'
+        )
+    return int(text)
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
@@ -145,7 +161,7 @@ def _no_constant(name: str) -> None:
 def _merge(params: dict[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
     for key in more:
         if key in params:
-            raise RefusedError(400, f"{key!r} is given by the path already", "leave it out of query and body")
+            raise RefusedError(400, f"{key!r} is given twice", "leave it out of query, body or header")
     return {**params, **more}
 
 

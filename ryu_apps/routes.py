@@ -40,6 +40,7 @@ CALL_SECONDS = 5.0
 MAX_BODY = 1 << 20
 _LIMIT = _whole(1, 1000)
 _PORT = _whole(0, 65535)
+_VERSION = _whole(1, 2**31 - 1)
 _EXPLAIN: Mapping[str, Converter] = {
     "source": str,
     "destination": str,
@@ -67,6 +68,8 @@ class Route:
     """How long the process may take to answer."""
     max_body: int = MAX_BODY
     """Bytes."""
+    locks: bool = False
+    """Does the header `If-Match` say from which version a change was made (`base_version`)?"""
 
     @property
     def name(self) -> str:
@@ -89,12 +92,17 @@ ROUTES = (
     Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
     Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),
     Route("GET", "/v1/rules/{id}", Role.VIEWER, "engine", "rule"),
-    Route("GET", "/v1/policy", Role.VIEWER, "engine", "policy", {"version": _whole(1, 2**31 - 1)}),
+    Route("GET", "/v1/policy", Role.VIEWER, "engine", "policy", {"version": _VERSION}),
+    Route("GET", "/v1/policy/history", Role.VIEWER, "engine", "policy_history", {"limit": _LIMIT, "before": _VERSION}),
+    Route(
+        "GET", "/v1/policy/diff", Role.VIEWER, "engine", "policy_diff", {"from": _VERSION, "to": _VERSION}, seconds=30.0
+    ),
     Route("GET", "/v1/hits", Role.VIEWER, "engine", "hits"),
     Route("GET", "/v1/explain", Role.VIEWER, "switches", "explain", _EXPLAIN, seconds=20.0),
     Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", _AUDIT),
     Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
-    Route("PUT", "/v1/policy", Role.OPERATOR, "engine", "lay_down", seconds=120.0, max_body=2 << 20),
+    Route("PUT", "/v1/policy", Role.OPERATOR, "engine", "lay_down", seconds=120.0, max_body=2 << 20, locks=True),
+    Route("POST", "/v1/policy/rollback", Role.OPERATOR, "engine", "rollback", seconds=120.0, locks=True),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
 )

@@ -148,7 +148,7 @@ def _build(doc: InventoryDoc) -> Inventory:
     """The values that the rest of the product works with."""
     return Inventory(
         segments={
-            name: Segment(name, number, part.default, part.outward, part.stateless)
+            name: Segment(name, number, part.default, part.outward, part.stateless, part.labels)
             for number, (name, part) in enumerate(doc.segments.items(), 1)
         },
         vfns={
@@ -157,7 +157,17 @@ def _build(doc: InventoryDoc) -> Inventory:
         },
         links=tuple(Link(part.a, part.a_port, part.b, part.b_port) for part in doc.links),
         vms={
-            name: Vm(name, number, part.segment, part.vfn, part.port, part.mac, part.addresses, part.protected)
+            name: Vm(
+                name,
+                number,
+                part.segment,
+                part.vfn,
+                part.port,
+                part.mac,
+                part.addresses,
+                part.protected,
+                {**doc.segments[part.segment].labels, **part.labels},
+            )
             for number, (name, part) in enumerate(doc.vms.items(), 1)
         },
         outside={

@@ -28,6 +28,8 @@ class Segment:
     """What happens to traffic of its VMs that no rule decides."""
     stateless: bool = False
     """Are answers to connections towards its VMs known by what they look like, instead of by connection tracking?"""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    """Of all its VMs that do not say otherwise; a policy selects by them."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Vm:
     addresses: tuple[Address, ...]
     protected: bool = False
     """Never isolated by a rule: gateways, DNS, controllers."""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    """Its segment's, with its own over them. Not in its `repr`: no model depends on them."""
 
 
 @dataclass(frozen=True)

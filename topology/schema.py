@@ -58,6 +58,11 @@ Mac = Annotated[str, BeforeValidator(_mac)]
 Addresses = tuple[Annotated[Address, BeforeValidator(_address)], ...]
 
 
+LabelKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,126}$")]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,62})$")]
+Labels = Annotated[dict[LabelKey, LabelValue], BeforeValidator(_empty_is_default)]
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -71,6 +76,8 @@ class SegmentDoc(_Part):
     """What happens to traffic of its VMs that no rule decides."""
     stateless: bool = False
     """Know answers to connections towards its VMs by what they look like; nothing is kept for each connection."""
+    labels: Labels = {}
+    """Words about all its VMs (`env: prod`), by which a policy selects."""
 
 
 class VfnDoc(_Part):
@@ -111,6 +118,8 @@ class VmDoc(_Part):
     addresses: Addresses
     protected: bool = False
     """Never isolated by a rule."""
+    labels: Labels = {}
+    """Words about it (`app: shop`), over those of its segment."""
 
 
 class InventoryDoc(_Part):

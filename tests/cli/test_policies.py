@@ -39,8 +39,13 @@ def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
     """What the engine would answer, in small."""
     CALLS.append(call)
     match call["method"]:
-        case "policy" | "lay_down":
+        case "policy" | "lay_down" | "rollback":
             return 200, POLICY
+        case "policy_history":
+            return 200, [{"version": 3, "state": "enforced", "actor": "anna"}]
+        case "policy_diff":
+            row = {"part": "rules", "name": "sql", "change": "removed"}
+            return 200, {"from": 1, "to": 2, "changes": [row], "files": ["bad.txt"], "text": ""}
         case "hits":
             return 200, HITS
         case "trace_plan":
@@ -125,3 +130,45 @@ def test_a_disagreement_is_loud(node: Node) -> None:
     result = run(node, "explain", "odd1", "web1")
     assert result.exit_code == 1
     assert result.stderr.splitlines() == ["DISAGREEMENT: VFN alpha: its tables say allow, its switch says drop"]
+
+
+def test_history_and_rollback_are_requests(node: Node) -> None:
+    """Where to go back to, from what, and why."""
+    result = run(node, "policy", "history", "--limit", "3")
+    assert asked("policy_history") == {"limit": 3}
+    assert result.stdout.splitlines()[0].split() == ["version", "state", "actor"]
+    run(node, "policy", "rollback", "2", "--base", "3", "--reason", "worse")
+    assert asked("rollback") == {"version": 2, "base_version": 3, "reason": "worse"}
+
+
+def test_diff_of_versions_is_a_request_and_of_files_is_none(node: Node, tmp_path: Path) -> None:
+    """A file against the version in force needs only its text."""
+    result = run(node, "policy", "diff", "1", "2")
+    assert asked("policy_diff") == {"from": 1, "to": 2}
+    assert result.stdout.splitlines() == ["part   name  change", "rules  sql   removed", "the file bad.txt was another"]
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: [{name: a, action: allow, from: any, to: any}]\n")
+    rows = json.loads(run(node, "policy", "diff", str(file), "--json").stdout)["changes"]
+    assert [(row["name"], row["change"]) for row in rows] == [("a", "removed")]
+    assert "-rules: [{name: a" in run(node, "policy", "diff", str(file), "--text").stdout
+
+
+def test_export_can_be_applied_again_from_its_version_only(node: Node) -> None:
+    """As it was written, or as JSON."""
+    assert run(node, "policy", "export").stdout == "base_version: 3\nrules: []\n"
+    assert json.loads(run(node, "policy", "export", "--format", "json", "--version", "3").stdout) == {"base_version": 3}
+
+
+def test_apply_says_from_which_version_it_is_made(node: Node, tmp_path: Path) -> None:
+    """As a number in the request."""
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules: []\n")
+    run(node, "policy", "apply", str(file), "--base", "2", "--reason", "new shop")
+    params = asked("lay_down")
+    assert (params["base_version"], params["reason"]) == (2, "new shop")
+
+
+def test_the_schema_is_printed_as_it_is_published(node: Node) -> None:
+    """For editors."""
+    published = Path(__file__).parents[2] / "docs" / "policy.schema.json"
+    assert run(node, "policy", "schema").stdout == published.read_text()

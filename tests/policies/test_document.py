@@ -167,7 +167,7 @@ def test_lists_are_read_from_files_beside_the_policy(tmp_path: Path) -> None:
     (tmp_path / "bad.txt").write_text("# bad\n\n192.0.2.0/25 # half\n2001:db8::1\n")
     path = tmp_path / "policy.yaml"
     path.write_text("lists: {bad: {file: bad.txt, networks: [192.0.2.128/25]}}\n")
-    nets = load(path, INVENTORY).lists["bad"].nets
+    nets = load(path, INVENTORY).policy.lists["bad"].nets
     assert nets == (ip_network("192.0.2.0/24"), ip_network("2001:db8::1/128"))
 
 

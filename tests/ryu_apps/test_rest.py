@@ -228,3 +228,17 @@ def test_a_policy_may_be_twice_as_long_as_other_bodies(node: Node) -> None:
     assert (value["method"], value["params"]) == ("lay_down", {"text": text})
     assert node.ask("PUT", "/v1/policy", content=b" " * (2 << 20)).status_code == 200
     assert node.ask("PUT", "/v1/policy", content=b" " * ((2 << 20) + 1)).status_code == 413
+
+
+def test_if_match_says_from_which_version_a_change_is_made(node: Node) -> None:
+    """With or without quotes; anything else, or the same twice, is refused."""
+
+    def put(match: str, **body: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {node.token(Role.OPERATOR)}", "If-Match": match}
+        return httpx.put(f"http://127.0.0.1:{node.rest}/v1/policy", headers=headers, json={"text": "", **body})
+
+    for match in ('"7"', "7"):
+        assert put(match).json()["params"] == {"text": "", "base_version": 7}
+    for match in ("*", 'W/"7"', "", '"x"'):
+        assert put(match).status_code == 400
+    assert put("7", base_version=7).status_code == 400

@@ -1,0 +1,93 @@
+"""What is said of a rule beside what it does: whose it is, why, until when, and at which hours.
+
+A schedule is of local time somewhere, so its hours move with daylight saving there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_MIDNIGHT = time(0)
+_AHEAD = 9
+"""Days among which the next span of any schedule begins: a week, and one more at either end."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Spans of time that come again every week. One that ends before it begins goes on into the next day."""
+
+    days: frozenset[int]
+    """On which it begins; 0: Monday."""
+    begins: time
+    ends: time
+    """Exclusive; the same as `begins`: a whole day."""
+    zone: ZoneInfo
+
+    def active(self, now: float) -> bool:
+        """Is a moment (epoch seconds) within a span?"""
+        return any(first <= now < last for first, last in self._spans(now))
+
+    def next_change(self, now: float) -> float:
+        """The next moment at which `active` may become another."""
+        return min(edge for span in self._spans(now) for edge in span if edge > now)
+
+    def _spans(self, now: float) -> Iterator[tuple[float, float]]:
+        """First and last moment of the spans around a moment, by the clocks of the zone."""
+        today = datetime.fromtimestamp(now, self.zone).date()
+        for offset in range(-2, _AHEAD):
+            day = today + timedelta(days=offset)
+            if day.weekday() in self.days:
+                over_night = self.ends <= self.begins
+                yield self._at(day, self.begins), self._at(day + timedelta(days=over_night), self.ends)
+
+    def _at(self, day: date, hour: time) -> float:
+        return datetime.combine(day, hour, self.zone).timestamp()
+
+    def __str__(self) -> str:
+        """In words: `mon tue 08:00-18:00 Europe/Berlin`."""
+        days = " ".join(DAYS[day] for day in sorted(self.days)) if len(self.days) < len(DAYS) else "daily"
+        whole = self.begins == self.ends == _MIDNIGHT
+        hours = "" if whole else f" {self.begins:%H:%M}-{self.ends:%H:%M}"
+        return f"{days}{hours} {self.zone.key}"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Of one rule."""
+
+    owner: str | None = None
+    comment: str | None = None
+    expires: float | None = None
+    """Epoch seconds; None: never."""
+    schedule: Schedule | None = None
+    """None: always."""
+
+    @property
+    def timed(self) -> bool:
+        """Does it depend on the time whether the rule is in force?"""
+        return self.expires is not None or self.schedule is not None
+
+    def expired(self, now: float) -> bool:
+        """Is its time over for good?"""
+        return self.expires is not None and self.expires <= now
+
+    def active(self, now: float) -> bool:
+        """Is the rule in force at a moment?"""
+        return not self.expired(now) and (self.schedule is None or self.schedule.active(now))
+
+    def next_change(self, now: float) -> float | None:
+        """The next moment at which `active` may become another; None: never again."""
+        if not self.timed or self.expired(now):
+            return None
+        times = [] if self.expires is None else [self.expires]
+        times += [] if self.schedule is None else [self.schedule.next_change(now)]
+        return min(times)
+
+
+def moment(epoch: float) -> str:
+    """A time as a policy writes it: `2027-01-15T08:00:00Z`."""
+    return datetime.fromtimestamp(epoch, UTC).isoformat().replace("+00:00", "Z")
