@@ -1,4 +1,4 @@
-"""The UDP socket that NetFlow comes in at: hundreds of datagrams a system call, into one array.
+"""The UDP socket that NetFlow and IPFIX come in at: hundreds of datagrams a system call, into one array.
 
 A call of Python's own `recv` for each datagram costs more than all that is done with its thirty records.
 """
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.exporters import Exporters
-from analyzer.flows import F8, Array
-from analyzer.netflow import SLOT_BYTES, Decoded, Records, Sequences, decode_slots
+from analyzer.flows import F8, Array, Bool
+from analyzer.netflow import SLOT_BYTES, Records, Sequences, decode_slots
 from analyzer.skew import Clocks
 from runtime.errors import SettingsError
 
@@ -25,6 +25,10 @@ BATCH = 256
 """Datagrams a system call."""
 MOST = 1024
 """Datagrams of one `drain`: some tens of milliseconds of work, until it is the other sockets' turn."""
+IPFIX = 10
+"""Its version (RFC 7011): so is told what has no place in NetFlow v5, which is IPv6."""
+MOST_IPFIX = 4 * MOST
+"""IPFIX datagrams that wait to be taken; what is over it is lost, and its sequence tells so."""
 COMPLAINT_SECONDS = 10.0
 """Between two lines of the log about datagrams that were left out."""
 
@@ -80,6 +84,17 @@ class Burst:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def select(self, chosen: Bool) -> Burst:
+        """Some of them."""
+        if chosen.all():
+            return self
+        columns = (self.slots, self.lengths, self.addresses, self.ports, self.received)
+        return Burst(*(column[chosen] for column in columns))
+
+    def versions(self) -> Array:
+        """The first two bytes of each, where NetFlow and IPFIX have their version."""
+        return np.where(self.lengths >= 2, self.slots[:, :2].view(">u2")[:, 0], 0)
 
 
 class Receiver:
@@ -171,25 +186,47 @@ class Collector:
         self.rubbish = 0
         self.backlog = False
         """Did the last `drain` leave something behind?"""
+        self.oldest = 0.0
+        """Epoch seconds when the first datagram of the last `drain` that had any came in, by the kernel."""
+        self._ipfix: list[tuple[float, bytes]] = []
         self._complained = float("-inf")
 
     def drain(self) -> Records:
-        """What waits in the socket, up to `MOST` datagrams; what may not report is left out."""
+        """What waits in the socket, up to `MOST` datagrams; what may not report is left out.
+
+        Datagrams of IPFIX are kept for `take_ipfix`.
+        """
         burst = self._receiver.receive()
         self.backlog = len(burst) == MOST
         self.datagrams += len(burst)
+        if len(burst):
+            self.oldest = float(burst.received[0])
+        if self.exporters is not None:
+            strangers = self.exporters.strangers
+            burst = burst.select(self.exporters.trusted(burst.addresses, burst.ports, time.monotonic()))
+            if self.exporters.strangers > strangers:
+                text = "%d datagrams so far are of senders that may not report (see netflow.exporters)"
+                self._complain(text, self.exporters.strangers)
+        burst = self._keep_ipfix(burst)
         decoded = decode_slots(burst.slots, burst.lengths)
         self.rubbish += decoded.rubbish
-        admitted = self._admit(decoded, burst)
-        headers, records = decoded.headers, decoded.records
-        if not admitted.all():
-            records = records.select(np.repeat(admitted, headers["count"]))
-            headers = headers[admitted]
-        if decoded.rubbish or not admitted.all():
-            self._complain(decoded, len(admitted) - len(headers))
+        if decoded.rubbish:
+            text = "%d datagrams so far are no NetFlow v5 and were left out; one has " + decoded.complaint
+            self._complain(text, self.rubbish)
+        headers, records, received = decoded.headers, decoded.records, burst.received[decoded.good]
+        if self.exporters is not None and not (known := self.exporters.known(headers["engine"])).all():
+            text = "%d datagrams so far are about VFNs that are not in the inventory"
+            self._complain(text, self.exporters.unknown_vfns)
+            records = records.select(np.repeat(known, headers["count"]))
+            headers, received = headers[known], received[known]
         self.sequences.count(headers)
         self.records += len(records)
-        return self._in_own_time(records, headers, burst.received[decoded.good][admitted])
+        return self._in_own_time(records, headers, received)
+
+    def take_ipfix(self) -> list[tuple[float, bytes]]:
+        """IPFIX datagrams that came beside NetFlow, with the epoch seconds of their arrival; each once."""
+        ipfix, self._ipfix = self._ipfix, []
+        return ipfix
 
     def close(self) -> None:
         """Give the port back."""
@@ -197,28 +234,19 @@ class Collector:
             self.exporters.close()
         self.sock.close()
 
-    def _admit(self, decoded: Decoded, burst: Burst) -> Array:
-        if self.exporters is None:
-            return np.ones(len(decoded.headers), bool)
-        addresses, ports = burst.addresses[decoded.good], burst.ports[decoded.good]
-        return self.exporters.admit(decoded.headers, addresses, ports, time.monotonic())
+    def _keep_ipfix(self, burst: Burst) -> Burst:
+        """Without the datagrams that are IPFIX, which are kept for `take_ipfix`."""
+        ipfix = (burst.versions() == IPFIX) & (burst.lengths <= SLOT_BYTES)
+        for i in np.flatnonzero(ipfix)[: MOST_IPFIX - len(self._ipfix)].tolist():
+            self._ipfix.append((float(burst.received[i]), burst.slots[i, : burst.lengths[i]].tobytes()))
+        return burst.select(~ipfix)
 
     def _in_own_time(self, records: Records, headers: Array, received: F8) -> Records:
         sent = headers["seconds"] + headers["nanoseconds"] / 1e9
         add = self.clocks.correction(headers["engine"].astype(np.int64), sent, received)
         return records.shifted(np.repeat(add, headers["count"])) if add.any() else records
 
-    def _complain(self, decoded: Decoded, refused: int) -> None:
-        if time.monotonic() < self._complained + COMPLAINT_SECONDS:
-            return
-        self._complained = time.monotonic()
-        if decoded.rubbish:
-            log.warning(
-                "%d of %d datagrams so far are no NetFlow v5 and were left out; one has %s",
-                self.rubbish, self.datagrams, decoded.complaint,
-            )  # fmt: skip
-        if refused and self.exporters is not None:
-            log.warning(
-                "left out so far: %d NetFlow datagrams of senders that may not report (netflow.exporters), %d about "
-                "VFNs that are not in the inventory", self.exporters.strangers, self.exporters.unknown_vfns,
-            )  # fmt: skip
+    def _complain(self, text: str, count: int) -> None:
+        if time.monotonic() >= self._complained + COMPLAINT_SECONDS:
+            self._complained = time.monotonic()
+            log.warning(text, count)

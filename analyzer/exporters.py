@@ -1,4 +1,4 @@
-"""Whose NetFlow counts: datagrams of exporters that may report, about VFNs that there are.
+"""Whose NetFlow counts: datagrams of senders that may report, about VFNs that there are.
 
 NetFlow v5 has no signature. What can be held against a forged datagram is where it comes from:
 
@@ -98,22 +98,24 @@ class Exporters:
         self.unknown_vfns = 0
         """Datagrams about VFNs that there are not."""
 
-    def admit(self, headers: Array, addresses: Array, ports: Array, now: float) -> Bool:
-        """Which datagrams count.
+    def trusted(self, addresses: Array, ports: Array, now: float) -> Bool:
+        """Which datagrams are of senders that may report.
 
         Args:
-            headers: dtype `netflow.HEADER`.
             addresses: uint32, IPv4 address of each sender.
             ports: uint16.
             now: monotonic seconds.
         """
-        sources = addresses.astype(np.int64) << 16 | ports
-        unique, of = np.unique(sources, return_inverse=True)
-        trusted = np.array([self._trusts(source, now) for source in unique.tolist()], bool)[of]
-        known = self._known[headers["engine"]]
-        self.strangers += int((~trusted).sum())
-        self.unknown_vfns += int((trusted & ~known).sum())
-        return np.asarray(trusted & known)
+        unique, of = np.unique(addresses.astype(np.int64) << 16 | ports, return_inverse=True)
+        found = np.array([self._trusts(source, now) for source in unique.tolist()], bool)[of]
+        self.strangers += len(found) - int(found.sum())
+        return found
+
+    def known(self, vfns: Array) -> Bool:
+        """Which datagrams are about VFNs that there are; `vfns`: number in each."""
+        found = self._known[vfns]
+        self.unknown_vfns += len(found) - int(found.sum())
+        return np.asarray(found)
 
     def close(self) -> None:
         """Give the socket to the kernel back."""

@@ -10,11 +10,13 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
+from analyzer import warm
 from analyzer.archive.schema import Encoder
 from analyzer.archive.writer import Writer
-from analyzer.enginelink import CONNECTED, EngineLink
-from analyzer.live import SLICE_ROWS, Live
 from analyzer.collector import Collector
+from analyzer.enginelink import CONNECTED, EngineLink
+from analyzer.exporters import Exporters, networks_of, reporting_uids
+from analyzer.live import SLICE_ROWS, Live
 from analyzer.queries import Queries
 from runtime import log as logs
 from runtime.channel import Message, Peer, Server
@@ -44,7 +46,8 @@ class Process:
         """
         self._inventory = inventories.load(settings.inventory)
         self._settings = settings
-        self._collector = Collector(settings.netflow.listen, settings.netflow.port)
+        warm.up()
+        self._collector = Collector(settings.netflow.listen, settings.netflow.port, self._exporters())
         try:
             self._server = Server(settings.analyzer_socket)
         except ChannelError:
@@ -92,6 +95,11 @@ class Process:
             self._archive.close()
         self._wake.close()
         self._awake.close()
+
+    def _exporters(self) -> Exporters:
+        netflow, uids = self._settings.netflow, reporting_uids(self._settings.ovsdb.endpoint)
+        vfns = [vfn.number for vfn in self._inventory.vfns.values()]
+        return Exporters(vfns, networks_of(netflow.exporters), uids, (netflow.listen, netflow.port))
 
     def _start_archive(self) -> Writer | None:
         settings = self._settings

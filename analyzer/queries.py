@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from analyzer.live import Live
 from analyzer.collector import Collector
+from analyzer.live import Live
 from runtime.validation import most_telling
 from topology.model import Inventory
 
@@ -87,6 +87,7 @@ class Queries:
 
     def _status(self, _: Mapping[str, Any]) -> tuple[int, Any]:
         collector, learning = self._collector, self._live.learning
+        exporters = collector.exporters
         vfns = {vfn.number: vfn.name for vfn in self._inventory.vfns.values()}
         lost = {vfns.get(number, str(number)): count for number, count in collector.sequences.lost.items()}
         return 200, {
@@ -99,6 +100,9 @@ class Queries:
             "records": collector.records,
             "datagrams": collector.datagrams,
             "rubbish": collector.rubbish,
+            "strangers": 0 if exporters is None else exporters.strangers,
+            "unknown_vfns": 0 if exporters is None else exporters.unknown_vfns,
+            "clock_offsets": {vfns.get(n, str(n)): round(s, 3) for n, s in collector.clocks.offsets.items()},
             "lost": sum(lost.values()),
             "lost_by_vfn": lost,
             "transit": self._live.transit,

@@ -98,6 +98,12 @@ install_python() {
             .venv/bin/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
         mark_current pyproject.toml "$(fingerprint pyproject.toml)"
     fi
+    local loops
+    loops=$(fingerprint requirements.txt analyzer/{compiled,keytable,attribute,pairing}.py)
+    if ! is_current loops "$loops"; then
+        step "compiling the analyzer's loops" .venv/bin/python -m analyzer.warm
+        mark_current loops "$loops"
+    fi
 }
 
 install_packages

@@ -79,6 +79,8 @@ class NetflowSettings(Section):
     """Address of the collector, and the one written into local bridges."""
     port: Port = 2055
     """UDP port of the collector."""
+    exporters: tuple[str, ...] = ()
+    """IPv4 addresses or networks of other machines whose VFNs report to this one; nobody else's datagrams count."""
     active_timeout_seconds: int = Field(1, ge=1)
     """A flow that lasts is reported this often."""
 
