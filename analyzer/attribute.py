@@ -11,6 +11,7 @@ from analyzer.compiled import compiled, signed
 from analyzer.flows import ICMP, NOBODY, TCP, U8, UDP, Array, Fate, address_halves, is_group
 from analyzer.keytable import KeyTable, mix, mixed, place_of
 from analyzer.netflow import Records, words
+from topology.addresses import addresses_of
 from topology.model import Inventory
 
 SIDE = np.dtype(
@@ -87,8 +88,11 @@ class Attribution:
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
-        self._vms = _Numbers({address_halves(str(a)): vm.number for a, vm in inventory.vm_by_address.items()})
+        self._vms = _Numbers(
+            {address_halves(str(a)): vm.number for vm in inventory.vms.values() for a in addresses_of(vm)}
+        )
         self._ports: dict[int, dict[int, int]] = {}
+        self._interfaces: dict[int, Mapping[str, int]] = {}
         self._owners = _Numbers({})
 
     def set_ports(self, dpid: int, ports: Mapping[str, int]) -> bool:
@@ -98,11 +102,21 @@ class Attribution:
             return False
         here = {vm.port: vm.number for vm in self._inventory.vms.values() if vm.vfn == vfn.name}
         here |= {out.port: 0 for out in self._inventory.outside.values() if out.vfn == vfn.name}
+        self._interfaces[vfn.number] = ports
         self._ports[vfn.number] = {ports[name]: number for name, number in here.items() if name in ports}
         self._owners = _Numbers(
             {(number, port): vm for number, table in self._ports.items() for port, vm in table.items()}
         )
         return True
+
+    def ports_of(self, vfn: Array, interfaces: Array) -> Array:
+        """OpenFlow port (int32) of each interface (S16) of a VFN; `NO_PORT` where there is none of that name."""
+        named = np.array([interfaces, vfn.astype("S6")]).T if len(vfn) else np.zeros((0, 2), "S16")
+        unique, of = np.unique(named, axis=0, return_inverse=True)
+        found = [
+            self._interfaces.get(int(number), {}).get(name.decode(errors="replace"), NO_PORT) for name, number in unique
+        ]
+        return np.array(found, np.int32)[of.ravel()]
 
     def attribute(self, records: Records) -> Attributed:
         """Keep what entered the network at a VM's or outside port: so each direction of a flow counts exactly once."""
