@@ -180,6 +180,9 @@ class Engine:
         """Time has passed; and what was put off for the sake of urgent messages is done."""
         wall, steady = self.clock.wall(), self.clock.steady()
         self._record_detections(self._detections.due(wall))
+        if self.policies.pass_time(wall):
+            LOG.info("rules of the policy have come or gone with the time")
+            self.enforcer.set_policy(self.policies.policy)
         changed = self.book.expire(wall)
         changed = self.book.retry(wall) or changed
         outgoing = self._rules_changed() if changed else []
@@ -193,9 +196,6 @@ class Engine:
         work = self.enforcer.next_work()
         if work is None:
             return []
-        if self.policies.pass_time(wall):
-            LOG.info("rules of the policy have come or gone with the time")
-            self.enforcer.set_policy(self.policies.policy)
 
         def then(entries: Desired) -> list[Outgoing]:
             return self._finish(self.enforcer.want(work, entries, self.clock.steady()))

@@ -168,6 +168,8 @@ class LayDownParams(_Params):
     policy: dict[str, Any] | None = None
     folder: Annotated[Path, AfterValidator(_absolute)] = Path("/")
     """Where relative paths of lists begin."""
+    base_version: BaseVersion | None = None
+    reason: Reason = ""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -182,8 +184,6 @@ class LayDownParams(_Params):
 
 
 class ExplainParams(_Params):
-    base_version: BaseVersion | None = None
-    reason: Reason = ""
     """A packet, and what switches say that they would do with it."""
 
     source: Name

@@ -45,9 +45,9 @@ class Service:
             "hits": (requests.Nothing, self._hits),
             "trace_plan": (requests.ExplainParams, self._trace_plan),
             "explain": (requests.ExplainParams, self._explain),
+            **PolicyCalls(engine).methods,
         }
 
-            **PolicyCalls(engine).methods,
     def call(self, message: Message) -> list[Outgoing]:
         """Carry out a `call`. Its `result` is among the messages, or follows when work that was put aside is done."""
         data = message.data

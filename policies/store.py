@@ -164,6 +164,11 @@ class Store:
         with self._engine.begin() as connection:
             return tuple((row.ts, RuleState(row.state), row.detail) for row in connection.execute(query))
 
+    def policies(self, limit: int, before: int | None = None) -> tuple[VersionLine, ...]:
+        """The newest versions, newest first; of those before a number, if given."""
+        with self._engine.begin() as connection:
+            return versions.listed(connection, limit, before)
+
     def newest_policy(self) -> int:
         """Number of the last version of the policy; 0: there is none."""
         with self._engine.begin() as connection:
@@ -211,11 +216,6 @@ def _save(connection: sa.Connection, record: RuleRecord) -> None:
     rule = record.rule
     before = connection.execute(_STATE_OF, {"rule": rule.id}).scalar()
     values = {
-    def policies(self, limit: int, before: int | None = None) -> tuple[VersionLine, ...]:
-        """The newest versions, newest first; of those before a number, if given."""
-        with self._engine.begin() as connection:
-            return versions.listed(connection, limit, before)
-
         "state": record.state.value,
         "created": rule.created,
         "removed_at": record.removed_at,
