@@ -61,6 +61,10 @@ class ModelError(DynsegError):
     """A saved model is missing, damaged or was trained for something else."""
 
 
+class PatternError(DynsegError):
+    """A pattern of payload inspection is unknown, or its file cannot be used."""
+
+
 class ArchiveError(DynsegError):
     """The flow archive cannot be read, or asked what was asked."""
 

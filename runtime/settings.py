@@ -134,6 +134,19 @@ class ArchiveSettings(Section):
     """When the archive is larger, its oldest hours are removed."""
 
 
+class PayloadSettings(Section):
+    """Payload inspection: off unless there are patterns here, and a consent that names some of them."""
+
+    patterns: Path | None = None
+    """Folder of YARA files (`NAME.yar`) that consents may name; None: nothing can be consented to."""
+    packets_per_second: int = Field(100, ge=1, le=10_000)
+    """Packets with payload copied of each VM under a consent; what is over it is not looked at."""
+    packets_per_flow: int = Field(16, ge=1, le=1_000_000)
+    """The first so many of them are looked at in each direction of a flow."""
+    most_days: float = Field(31.0, gt=0)
+    """A consent that would last longer is refused."""
+
+
 class Settings(BaseSettings):
     """All settings of a dynseg node."""
 
@@ -156,6 +169,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     analyzer: AnalyzerSettings = AnalyzerSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    payload: PayloadSettings = PayloadSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -193,6 +207,11 @@ class Settings(BaseSettings):
     def model_key(self) -> Path:
         """The key that signs models made here."""
         return self.analyzer.model_key or self.state_dir / "model.key"
+
+    @property
+    def payload_key(self) -> Path:
+        """Key of the hashes of what patterns matched; made on first use, and never leaves this node."""
+        return self.state_dir / "payload.key"
 
     @property
     def flow_archive(self) -> Path:
@@ -257,7 +276,7 @@ def _explain(error: ValidationError, written: document.Document) -> SettingsErro
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     """The same settings with every relative path taken from `base`."""
-    rest, analyzer, archive = settings.rest, settings.analyzer, settings.archive
+    rest, analyzer, archive, payload = settings.rest, settings.analyzer, settings.archive, settings.payload
     if rest.tokens is not None:
         rest = rest.model_copy(update={"tokens": base / rest.tokens})
     for name in ("learn_when", "model_key"):
@@ -265,5 +284,8 @@ def _absolute(settings: Settings, base: Path) -> Settings:
             analyzer = analyzer.model_copy(update={name: base / file})
     if archive.folder is not None:
         archive = archive.model_copy(update={"folder": base / archive.folder})
+    if payload.patterns is not None:
+        payload = payload.model_copy(update={"patterns": base / payload.patterns})
     paths = {name: base / getattr(settings, name) for name in ("inventory", "run_dir", "state_dir")}
-    return settings.model_copy(update={**paths, "rest": rest, "analyzer": analyzer, "archive": archive})
+    sections = {"rest": rest, "analyzer": analyzer, "archive": archive, "payload": payload}
+    return settings.model_copy(update={**paths, **sections})
