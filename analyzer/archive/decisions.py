@@ -1,11 +1,17 @@
 """What became of a flow, as far as the analyzer can know: pure functions of flows and of the rules in force.
 
-NetFlow reports what was dropped like what was not, so a decision is only said where there is evidence:
+VFNs report what they dropped like what they did not, and say where it went (`flows.Fate`). A packet that its own
+direction denies may still pass as an answer, and its VFN reports it as dropped all the same; so of the two directions
+the one that opened the flow counts. In this order:
 
-- denied: the source address was forged (the guard drops that), or a rule cut off one of the ends from before the flow
-  opened until its end.
+- denied: the source address was forged (the guard drops that).
+- allowed: the initiator's packets went out of a VM's or outside port.
+- denied: a VFN dropped the initiator's packets, and either they passed before, or the other end's are dropped, too
+  (where those pass by themselves, the initiator's pass as answers to them).
+- denied, where VFNs say nothing of the initiator's packets (as of IPv6): a rule cut off one of the ends from before the
+  flow opened until its end, or dropped what the other end sent.
 - allowed: both ends sent packets, so what one sent has reached the other.
-- unknown: nobody answered. A policy may have dropped it, it may have been lost, or be of a kind that has no answer.
+- unknown: forwarded, but neither handed over nor answered: lost, or the report of it was.
 """
 
 from __future__ import annotations
@@ -18,13 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.flows import F8, I8, Array, FlowState, address_halves
+from analyzer.flows import ANSWERS_SHIFT, F8, I8, Array, Bool, Fate, FlowState, address_halves
 from analyzer.keytable import mix
 from analyzer.names import Names
 
 REMEMBERED_SECONDS = 60.0
 """A rule that has ended is remembered for so long: flows of its time are recorded seconds after their end."""
 Network = IPv4Network | IPv6Network
+_ONE_END = (1 << ANSWERS_SHIFT) - 1
 
 
 class Decision(IntEnum):
@@ -62,16 +69,35 @@ class Decided:
     rules: tuple[str, ...]
 
 
+def by_reports(rows: Array) -> tuple[Array, Bool]:
+    """Decisions (uint8) on flows (dtype FLOW) by what VFNs reported; whether they said what became of the opening."""
+    source, other = rows["fate"] & _ONE_END, rows["fate"] >> ANSWERS_SHIFT & _ONE_END
+    forged = rows["state"] & FlowState.SPOOFED != 0
+    answers_pass = (other & (Fate.FORWARDED | Fate.DELIVERED) != 0) & ~_dropped(other) & (rows["fate"] & Fate.CUT == 0)
+    delivered = (source & Fate.DELIVERED != 0) & ~_dropped(source)
+    denied = forged | (_dropped(source) & ~answers_pass)
+    answered = (rows["src_pkts"] > 0) & (rows["dst_pkts"] > 0)
+    allowed = delivered | answers_pass | answered
+    decision = np.where(denied, Decision.DENIED, np.where(allowed, Decision.ALLOWED, Decision.UNKNOWN))
+    return decision.astype(np.uint8), forged | delivered | _dropped(source)
+
+
+def _dropped(fate: Array) -> Bool:
+    return np.asarray(fate & (Fate.DROPPED | Fate.STOPPED) != 0)
+
+
 class InForce:
     """The rules in force, now and a moment ago."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
         self._cuts: dict[str, Cut] = {}
+        self._changed: set[str] = set()
         self._index()
 
     def update(self, rules: Iterable[Mapping[str, Any]], now: float) -> None:
         """The engine's `rules` message, at `now` (epoch seconds)."""
+        before = {rule for rule, cut in self._cuts.items() if cut.until > now}
         rules = list(rules)
         allowed = [ip_network(rule["source_ip"]) for rule in rules if rule["action"] == "allow"]
         live = {cut.rule: cut for cut in (self._cut(rule, allowed, now) for rule in rules) if cut is not None}
@@ -81,19 +107,24 @@ class InForce:
             elif min(old.until, now) > now - REMEMBERED_SECONDS:
                 live[rule] = replace(old, until=min(old.until, now))
         self._cuts = live
+        self._changed = before ^ {rule for rule, cut in live.items() if cut.until > now}
         self._index()
+
+    def touched_by_change(self, rows: Array) -> Bool:
+        """Flows (dtype FLOW) with an end that a rule is about which began or ended with the last `update`."""
+        changed = np.array([*(rule in self._changed for rule in self._rules), False])
+        return np.asarray(np.any([changed[found] for found in self._matches(rows)], axis=0))
 
     def decide(self, rows: Array, opened: F8) -> Decided:
         """Decide on flows or parts of flows (dtype FLOW) that opened at `opened` (epoch seconds)."""
-        answered = (rows["src_pkts"] > 0) & (rows["dst_pkts"] > 0)
-        decision = np.where(answered, Decision.ALLOWED, Decision.UNKNOWN).astype(np.uint8)
-        decision[rows["state"] & FlowState.SPOOFED != 0] = Decision.DENIED
+        decision, known = by_reports(rows)
         rule = np.full(len(rows), -1, np.int64)
         same = (rows["src_vm"] > 0) & (rows["src_segment"] == rows["dst_segment"])
+        stopped = _dropped(rows["fate"] >> ANSWERS_SHIFT)
         for found in self._matches(rows):
             touched = (found >= 0) & (self._since[found] <= rows["end"]) & (self._until[found] >= rows["end"])
-            whole = touched & (self._since[found] <= opened) & ~self._outranked[found]
-            decision[whole & (self._within[found] | ~same)] = Decision.DENIED
+            whole = touched & ((self._since[found] <= opened) | stopped) & ~self._outranked[found]
+            decision[whole & (self._within[found] | ~same) & ~known] = Decision.DENIED
             rule = np.where((rule < 0) & touched, found, rule)
         return Decided(decision, rule, self._rules)
 

@@ -56,8 +56,9 @@ class Recorder:
         self._notes: dict[int, Note] = {}
 
     def rules(self, rules: Iterable[Mapping[str, Any]], now: float) -> None:
-        """The rules in force have changed."""
+        """The rules in force have changed. What the change is about is recorded in parts, before and after it."""
         self._in_force.update(rules, now)
+        self._table.split(self._in_force.touched_by_change)
 
     def verdict(self, verdict: Verdict) -> None:
         """Keep why a subject is thought ill of; they are as many as `Subjects` has places."""
