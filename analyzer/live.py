@@ -15,6 +15,7 @@ from analyzer.archive.recorder import Recorder, Sink
 from analyzer.attribute import Attribution
 from analyzer.core import Core
 from analyzer.counters import Counters
+from analyzer.firstpackets import FirstPackets
 from analyzer.flows import NOBODY, Array, FlowBatch, FlowState, address_halves
 from analyzer.journal import Journal
 from analyzer.learning import Learning, Phase
@@ -24,7 +25,6 @@ from analyzer.names import Names
 from analyzer.netflow import Records
 from analyzer.pair import FlowTable
 from analyzer.risk import Verdict
-from runtime.arrays import COPY
 from runtime.channel import Message
 from runtime.settings import Settings
 from topology.model import Inventory
@@ -70,6 +70,7 @@ class Live:
         self._counters = Counters(inventory)
         self._vfn_by_dpid = {vfn.dpid: vfn.number for vfn in inventory.vfns.values()}
         self._opened: list[FlowBatch] = []
+        self.first = FirstPackets(inventory, settings.taps, salt)
         self.copies = 0
         self.copies_unread = 0
         self._advisor = Advisor(first=int(time.time() * 1000))
@@ -107,17 +108,24 @@ class Live:
         self._fresh = False
         self.journal.tick(now)
 
-    def take_copies(self, dpid: int, body: bytes) -> None:
-        """Copies of opening packets (`COPY` rows) of a VFN, to be counted by `feed_copies`.
+    def set_ports(self, dpid: int, ports: Mapping[str, int]) -> None:
+        """Take over the ports of a VFN (interface name -> OpenFlow port)."""
+        self.attribution.set_ports(dpid, ports)
+        self.first.set_ports(dpid, ports)
+
+    def take_copies(self, dpid: int, count: int, body: bytes) -> None:
+        """Copies of packets of a VFN: what they name is known at once, what they open is counted by `feed_copies`.
 
         Raises:
-            ChannelError: the body is no whole number of copies.
+            ChannelError: the body is not so many copies.
         """
-        opened = copies.decode(body, self._vfn_by_dpid.get(dpid, -1))
-        sides = self.attribution.settle(opened.sides).sides
+        read = copies.read(count, body)
+        self.first.take(dpid, read)
+        opened = read.made_by(copies.OPENINGS)
+        sides = self.attribution.settle(copies.openings(opened, self._vfn_by_dpid.get(dpid, -1)).sides).sides
         own = sides[~sides["spoofed"]]
         self.copies += len(own)
-        self.copies_unread += len(body) // COPY.itemsize - len(own)
+        self.copies_unread += len(opened) - len(own)
         self._opened.append(_lone_events(own, FlowState.ASKED))
 
     @property

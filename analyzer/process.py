@@ -64,7 +64,7 @@ class Process:
         self._alone_since = time.monotonic()
         self._upkeep = 0.0
         self._waiting_since: float | None = None
-        self._copies_since: float | None = None
+        self._copies_fed = 0.0
         self._delays: deque[tuple[float, float]] = deque()
         self._queries = Queries(self._live, self._collector, self._inventory, self._own_status)
 
@@ -127,7 +127,7 @@ class Process:
                 self._awake.recv(4096)
         now = time.monotonic()
         if now >= self._copies_due():
-            self._copies_since = None
+            self._copies_fed = now
             self._send(self._live.feed_copies())
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
             self._send(self._live.take_records(self._collector.drain(), time.time()))
@@ -138,11 +138,11 @@ class Process:
             self._send(self._live.tick(time.time(), now))
 
     def _copies_due(self) -> float:
-        """When to count the copies that came: after a tick, or as soon as they fill a slice."""
-        if self._copies_since is None:
+        """When to count the copies that came: at once, but a tick after the last time, or as soon as they fill a slice."""
+        waiting = self._live.copies_waiting
+        if not waiting:
             return float("inf")
-        full = self._live.copies_waiting >= SLICE_ROWS
-        return self._copies_since + (0.0 if full else self._settings.analyzer.tick_seconds)
+        return 0.0 if waiting >= SLICE_ROWS else self._copies_fed + self._settings.analyzer.tick_seconds
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -200,10 +200,9 @@ class Process:
             if data.get("role") == "control":
                 self._control.add(peer)
         elif message.kind == "vfn_ports":
-            self._live.attribution.set_ports(int(data["dpid"]), data["ports"])
+            self._live.set_ports(int(data["dpid"]), data["ports"])
         elif message.kind == "copies":
-            self._live.take_copies(int(data["dpid"]), message.body)
-            self._copies_since = self._copies_since or time.monotonic()
+            self._live.take_copies(int(data["dpid"]), int(data["n"]), message.body)
         elif message.kind == "counters":
             self._live.take_counters(int(data["dpid"]), float(data["time"]), message.body)
         elif message.kind == "call":

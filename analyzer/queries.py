@@ -110,6 +110,7 @@ class Queries:
             "misdated": self._live.misdated,
             "copies": self._live.copies,
             "copies_unread": self._live.copies_unread,
+            "first_packets": self._live.first.status(),
             **self._loop(),
             "risk": self._live.journal.highest(),
         }

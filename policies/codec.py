@@ -78,6 +78,9 @@ class SwitchCodec(Protocol):
     def failed_cookie(self, data: bytes) -> int | None:
         """Cookie of the flow-mod whose refusal an error's `data` reports; None: the error is about something else."""
 
+    def remove(self, entries: Mapping[int, TableEntry]) -> bytes:
+        """Flow-mods that delete entries as they were once added, by cookie."""
+
     def change(
         self,
         add: Mapping[int, TableEntry],

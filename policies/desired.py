@@ -8,7 +8,7 @@ skipped by identity, so that a difference costs what differs.
 from __future__ import annotations
 
 import operator
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Collection, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from functools import cached_property, lru_cache
 from itertools import compress, repeat, zip_longest
 
@@ -96,6 +96,10 @@ class Desired(Mapping[int, TableEntry]):
     def __repr__(self) -> str:
         return f"Desired({len(self)} entries in {sum(map(len, self.groups))} layers)"
 
+    def without(self, cookies: Collection[int]) -> Desired:
+        """The same but for a few entries. Layers that hold none of them stay shared."""
+        return Desired(tuple(_less(layer, cookies) for layer in group) for group in self.groups)
+
     def difference(self, before: Mapping[int, TableEntry]) -> Difference:
         """(entries that are new since `before`, entries that are gone), both by cookie.
 
@@ -117,6 +121,12 @@ class Desired(Mapping[int, TableEntry]):
             new += compress(one, differing)
             old += compress(other, differing)
         return _difference(frozenset(new).difference(old), frozenset(old).difference(new))
+
+
+def _less(layer: Layer, cookies: Collection[int]) -> Layer:
+    if not any(cookie in layer.entries for cookie in cookies):
+        return layer
+    return Layer({cookie: entry for cookie, entry in layer.entries.items() if cookie not in cookies})
 
 
 @lru_cache(4)  # many VFNs, one after the other, have the same difference

@@ -18,6 +18,8 @@ from policies.cuts import Cuts
 from policies.desired import Desired
 from policies.meanings import Meanings
 from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
+from policies.pipeline.payload import whatever_copies
+from policies.pipeline.taps import CopyMeter, Taps, copy_meters
 from policies.reconcile import step
 from policies.rules import FirewallRule
 from policies.vfnstate import (
@@ -44,15 +46,19 @@ from policies.vfnstate import (
     Wanted,
 )
 from runtime.channel import Message
-from runtime.settings import OpenFlowSettings
-from topology.model import Inventory
+from runtime.settings import OpenFlowSettings, PayloadSettings
+from topology.model import Inventory, Vm
 
 _PAST_REQUESTS = 1 << 32
 """Requests from here on are of what is sent past the cycle; a VFN's cycle counts from 1."""
 _MOST_PAST = 10_000
+_NEVER = float("inf")
+_PAYLOAD_RATE = PayloadSettings().packets_per_second
+_USUAL_TAPS = Taps()
 _WATCH = "the switch does not tell of changes by others, which are found by reading everything each time"
 _METERS = "the switch does not take its meters, so copies and new connections are not limited"
 _AGAIN = "the drops of a new rule are not there before the next bundle"
+_UNCOPY = "copies that a consent no longer allows are not taken out before the next bundle"
 _RAISE = "the port of a VM stays down"
 
 
@@ -123,13 +129,26 @@ class Work:
 
 
 class Enforcer:
-    """The VFNs of an inventory. Times are seconds of a clock that never goes back."""
+    """The VFNs of an inventory. Times are seconds of a clock that never goes back.
 
-    def __init__(self, inventory: Inventory, codec: SwitchCodec, settings: OpenFlowSettings) -> None:
+    Args:
+        payload_rate: packets per second that are copied of a VM whose payload is inspected.
+        taps: what is copied of every VM.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        codec: SwitchCodec,
+        settings: OpenFlowSettings,
+        payload_rate: int = _PAYLOAD_RATE,
+        taps: Taps = _USUAL_TAPS,
+    ) -> None:
         self._inventory = inventory
         self._codec = codec
         self._settings = settings
-        self._network = Network(inventory)
+        self._payload_rate = payload_rate
+        self._network = Network(inventory, taps=taps)
         self._compiler = Compiler(codec.cookies)
         self._rules_of: dict[str, frozenset[str]] = dict.fromkeys(inventory.vfns, frozenset())
         self._behind: dict[str, None] = {}
@@ -141,6 +160,8 @@ class Enforcer:
         self._own_vms = {name: [vm for vm in inventory.vms.values() if vm.vfn == name] for name in inventory.vfns}
         self._past: dict[int, _Sent] = {}
         self._requests = itertools.count(_PAST_REQUESTS)
+        self._earliest = _NEVER
+        """No VFN has anything due before."""
         self.states = {name: VfnState(settings.reconcile_seconds, settings.audit_seconds) for name in inventory.vfns}
 
     def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
@@ -169,9 +190,45 @@ class Enforcer:
             self._change(policy=policy)
             self._behind |= dict.fromkeys(self.states)
 
+    def set_inspected(self, vms: frozenset[str], now: float) -> Outcome:
+        """Names of the VMs whose payload is to be copied. Copies of others end at once, new ones begin by `next_work`."""
+        before, outcome = self._network.inspected, Outcome()
+        if vms == before:
+            return outcome
+        self._change(inspected=vms)
+        for vfn, own in self._own_vms.items():
+            if any(vm.name in before ^ vms for vm in own):
+                self._behind[vfn] = None
+            if gone := [vm for vm in own if vm.name in before - vms]:
+                outcome.add(self._uncopy(vfn, gone, now))
+        return outcome
+
+    def _uncopy(self, vfn: str, vms: Iterable[Vm], now: float) -> Outcome:
+        """Delete the copies of these VMs ahead of the VFN's cycle, which then makes sure that they are gone."""
+        state = self.states[vfn]
+        if state.phase is Phase.AWAY:
+            return Outcome()
+        self._hurried[vfn] = self._serial  # what is being compiled would put them back
+        ports = self._network.ports[vfn]
+        there = [entry for vm in vms if vm.port in ports for entry in whatever_copies(vm, ports[vm.port])]
+        copies = dict(zip(self._codec.cookies(there), there, strict=True))
+        held = {cookie: entry for cookie, entry in copies.items() if cookie in state.desired}
+        if not held:
+            return Outcome()
+        goal = replace(state.goal, entries=state.desired.without(held), size=state.goal.size - len(held))
+        sent = self._send_past(_Sent(vfn, refused=_UNCOPY), self._codec.remove(held))
+        outcome = Outcome(control=[sent])
+        outcome.add(self._step(vfn, Wanted(goal, {}, held), now))
+        return outcome
+
     def follows(self, vfn: str) -> bool:
         """Is it connected, and was it read back with what the present policy and rules ask of it?"""
         return self.states[vfn].in_sync and vfn not in self._behind and vfn != self._at_work
+
+    @property
+    def compiling(self) -> bool:
+        """Is a VFN still to be compiled?"""
+        return bool(self._behind) or self._at_work is not None
 
     @property
     def behind(self) -> bool:
@@ -307,14 +364,16 @@ class Enforcer:
     def timer(self, now: float) -> Outcome:
         """Time has passed."""
         outcome = Outcome()
-        for vfn, state in self.states.items():
-            if state.due is not None and state.due <= now:
-                outcome.add(self._step(vfn, Timer(), now))
+        if self._earliest <= now:
+            for vfn, state in self.states.items():
+                if state.due is not None and state.due <= now:
+                    outcome.add(self._step(vfn, Timer(), now))
+            self._earliest = min((state.due for state in self.states.values() if state.due is not None), default=_NEVER)
         return outcome
 
     def next_time(self) -> float | None:
-        """When `timer` will next have something to do."""
-        return min((state.due for state in self.states.values() if state.due is not None), default=None)
+        """When `timer` will next have something to do, or a little earlier."""
+        return None if self._earliest == _NEVER else self._earliest
 
     def missing_ports(self, vfn: str) -> tuple[str, ...]:
         """Interface names of the inventory that a connected VFN does not have."""
@@ -340,13 +399,22 @@ class Enforcer:
         self._serial += 1
 
     def _meters(self, vfn: str) -> Mapping[int, int]:
-        """Packets per second by meter: new connections of each VM that is there, and copies to the controller."""
+        """Packets per second by meter: new connections of each VM that is there, copies of each port to the controller."""
         ports, rate = self._network.ports[vfn], self._settings.connections_per_second
         own = {vm.number: rate for vm in self._own_vms[vfn] if vm.port in ports}
-        return {**own, COPIES_METER: self._settings.copies_per_second}
+        inspected = [vm for vm in self._own_vms[vfn] if vm.port in ports and vm.name in self._network.inspected]
+        payload = {CopyMeter.PAYLOAD.of(ports[vm.port]): self._payload_rate for vm in inspected}
+        ends = [end.port for end in self._inventory.outside.values() if end.vfn == vfn]
+        ends += [vm.port for vm in self._own_vms[vfn]]
+        most = self._settings.copies_per_second
+        copies = copy_meters([ports[name] for name in ends if name in ports], most, self._network.taps)
+        return {**own, **payload, **copies, COPIES_METER: most}
 
     def _step(self, vfn: str, event: Event, now: float) -> Outcome:
-        self.states[vfn], commands = step(self.states[vfn], event, now, self._codec.differences)
+        state, commands = step(self.states[vfn], event, now, self._codec.differences)
+        self.states[vfn] = state
+        if state.due is not None:
+            self._earliest = min(self._earliest, state.due)
         outcome = Outcome()
         for command in commands:
             outcome.control += self._messages(vfn, command)

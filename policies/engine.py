@@ -27,6 +27,7 @@ from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
 from policies.explain.answer import Site, View
 from policies.hits import Hits, default_of
 from policies.lifecycle import RuleRecord
+from policies.pipeline.taps import Taps
 from policies.policybook import Draft, PolicyBook
 from policies.reconcile import REFUSED
 from policies.requests import ProposeParams
@@ -38,10 +39,12 @@ from policies.vfnstate import Apply, Done, Drift, Failed, Measured, Phase, Synce
 from runtime.arrays import COUNTER
 from runtime.channel import Message
 from runtime.errors import TransientError
-from runtime.settings import EngineSettings, OpenFlowSettings
+from runtime.settings import EngineSettings, OpenFlowSettings, PayloadSettings, TapSettings
 from topology.model import Inventory
 
 LOG = logging.getLogger("dynseg.engine")
+_NO_PAYLOAD = PayloadSettings()
+_USUAL_TAPS = TapSettings()
 
 _SHOWN = 5
 """Entries that a drift record describes one by one."""
@@ -78,6 +81,8 @@ class Engine:
         store: Store,
         settings: EngineSettings,
         openflow: OpenFlowSettings,
+        payload: PayloadSettings = _NO_PAYLOAD,
+        taps: TapSettings = _USUAL_TAPS,
         *,
         clock: Clock,
         aside: Aside = at_once,
@@ -95,7 +100,7 @@ class Engine:
         self._detections = Detections()
         self._proposals: dict[str, int] = {}
         self._applies: dict[str, Apply] = {}
-        self.enforcer = Enforcer(inventory, codec, openflow)
+        self.enforcer = Enforcer(inventory, codec, openflow, payload.packets_per_second, Taps.of(taps))
         self.book = Book(store, inventory, settings, clock.wall())
         self.enforcer.remember(self.book.not_yet_gone())
         self.enforcer.set_rules(self.book.in_force())

@@ -43,6 +43,8 @@ class ToController:
     """Copy the first `max_len` bytes to the controller."""
 
     max_len: int
+    meter: int | None = None
+    """Number of an OpenFlow meter that limits the copies; None: OFPM_CONTROLLER does. The packet itself goes on."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,20 @@ class Resubmit:
     table: int
 
 
-Step = SetField | Output | ToController | Copy | Track | Resubmit
+@dataclass(frozen=True)
+class Sample:
+    """Tell of the packet by IPFIX, each time. The flow that it belongs to is known by its fields and both numbers."""
+
+    domain: int
+    """Observation domain."""
+    point: int
+    """Observation point."""
+
+
+COLLECTOR_SET = OWNER
+"""Number of the set of collectors (`Flow_Sample_Collector_Set`) that IPFIX goes to."""
+
+Step = SetField | Output | ToController | Copy | Track | Resubmit | Sample
 
 
 @dataclass(frozen=True)
@@ -91,3 +106,9 @@ class TableEntry:
     """Ids of the segmentation rules this entry stands for; not part of its content."""
     meter: int | None = None
     """Number of an OpenFlow meter that the packet must pass before the steps."""
+
+    @property
+    def meters(self) -> tuple[int, ...]:
+        """Numbers of all meters that it names: a switch refuses an entry before it has them."""
+        copies = (step.meter for step in self.steps if isinstance(step, ToController))
+        return tuple(meter for meter in (self.meter, *copies) if meter is not None)

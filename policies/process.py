@@ -56,6 +56,8 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 store,
                 settings.engine,
                 settings.openflow,
+                settings.payload,
+                settings.taps,
                 clock=clock,
                 aside=compiling,
                 reading=reading,

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as _EnvironmentError
 
@@ -45,11 +45,27 @@ class OpenFlowSettings(Section):
     statistics_seconds: float = Field(1.0, gt=0)
     """Time between two readings of the entry counters."""
     copies_per_second: int = Field(1000, ge=1, le=100_000)
-    """Copies of packets that open connections, from each VFN; what is over it is only reported by NetFlow."""
+    """Copies of packets of each kind (openings, names, first payload), from each VFN; its ports have equal shares.
+    Connections over it are only reported by NetFlow."""
     connections_per_second: int = Field(1000, ge=1, le=1_000_000)
     """TCP connections that one VM may open where the switch has to keep them; what is over it is dropped."""
     connections_per_vm: int = Field(20_000, ge=1, le=10_000_000)
     """Connections that the switch keeps for one VM; what is over it passes, but is not known to be answered."""
+
+
+class TapSettings(Section):
+    """What the switches copy for the analyzer besides packets that open TCP connections."""
+
+    dns: bool = True
+    """DNS: which VM asks for which name, and is told what."""
+    bindings: bool = True
+    """What DHCP servers give away, and ARP under another's address: compared with the inventory."""
+    first_payload: bool = False
+    """What clients say first in a TCP connection, for the name of the server in it alone (TLS SNI, HTTP Host)."""
+    first_payload_ports: tuple[Port, ...] = Field((80, 443, 8080, 8443), min_length=1, max_length=64)
+    """TCP ports where that is copied."""
+    resolvers: tuple[IPvAnyAddress, ...] = ()
+    """DNS servers whose answers name addresses; of others only questions and answers are counted."""
 
 
 class OvsdbSettings(Section):
@@ -163,6 +179,7 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
     openflow: OpenFlowSettings = OpenFlowSettings()
+    taps: TapSettings = TapSettings()
     ovsdb: OvsdbSettings = OvsdbSettings()
     rest: RestSettings = RestSettings()
     netflow: NetflowSettings = NetflowSettings()

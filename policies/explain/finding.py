@@ -17,7 +17,8 @@ Found = tuple[int, int | None]
 _LINE = re.compile(r"^ *(?P<table>\d+)\. (?P<rest>.*)$", re.MULTILINE)
 _COOKIE = re.compile(r"\bcookie 0x(?P<digits>[0-9a-f]+)$")
 _NOTHING = "No match."
-_SHADOWS = range(Table.SHADOW, Table.SHADOW_DENIED + 1)
+_ASIDE = range(Table.SHADOW, Table.FLOWS + 1)
+"""Tables that a packet goes through without being decided about."""
 _JUDGING = (Table.REVERSE, Table.ENFORCEMENT)
 
 
@@ -66,7 +67,7 @@ def find(path: Iterable[Found], entry_of: Callable[[int], TableEntry | None]) ->
     observed = tuple(
         rule for table, entry in known if table == Table.SHADOW_DENIED and entry is not None for rule in entry.rules
     )
-    way = [step for step in known if step[0] not in _SHADOWS]
+    way = [step for step in known if step[0] not in _ASIDE]
     if any(table == Table.FORWARD for table, _ in way):
         return _passed(way, observed)
     table, entry = way[-1]

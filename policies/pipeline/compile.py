@@ -16,12 +16,14 @@ from policies.pipeline.registers import Registers
 from policies.pipeline.ruleset import Assigned
 from policies.pipeline.session import Cookies, Session
 from policies.pipeline.tables import Table
+from policies.pipeline.taps import Taps
 from policies.rules import FirewallRule
 from topology.model import Inventory
 
 __all__ = ["Compiler", "Network", "compile_urgent", "compile_vfn", "missing_ports"]
 
 _NO_POLICY = Policy()
+_USUAL_TAPS = Taps()
 
 
 class Compiler:
@@ -50,8 +52,8 @@ class Compiler:
         session = self._session
         if session is not None and network is self._network:
             return session
-        if session is None or not session.fits(network.inventory):
-            session = Session(self._cookies, self._heap, network.inventory)
+        if session is None or not session.fits(network):
+            session = Session(self._cookies, self._heap, network.inventory, network.taps)
         # What fails on the way leaves a memory that is neither the one nor the other: then the next time starts anew.
         self._session = None
         session.follow(network)
@@ -65,6 +67,7 @@ def compile_vfn(
     ports: Mapping[str, int],
     firewall_rules: Iterable[FirewallRule],
     policy: Policy = _NO_POLICY,
+    taps: Taps = _USUAL_TAPS,
 ) -> tuple[TableEntry, ...]:
     """Every entry that a VFN must hold, by table and falling priority.
 
@@ -74,9 +77,10 @@ def compile_vfn(
             `missing_ports` names them.
         firewall_rules: those of other VFNs do nothing here.
         policy: what people have laid down.
+        taps: what is copied for the analyzer.
     """
     numbers = count()
-    network = Network(inventory, policy, _by_id(firewall_rules), {vfn: ports})
+    network = Network(inventory, policy, _by_id(firewall_rules), ports={vfn: ports}, taps=taps)
     return _ordered(Compiler(lambda entries: tuple(islice(numbers, len(entries)))).compile(network, vfn).values())
 
 

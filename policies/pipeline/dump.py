@@ -17,6 +17,7 @@ from policies.entries import TableEntry
 from policies.pipeline.compile import compile_vfn, missing_ports
 from policies.pipeline.notation import flow
 from policies.pipeline.tables import Table
+from policies.pipeline.taps import Taps
 from policies.rules import Action, Network, SegmentationRule
 from policies.translate import translate
 from topology.inventory import parse
@@ -52,6 +53,7 @@ rules:
 """
 RULES = (SegmentationRule("5ca1ab1e0001", Action.ISOLATE, "analyzer", 0.0, source_vm="web1"),)
 VFN = "edge"
+TAPS = Taps(first_payload=(443,))
 
 _PLACE = re.compile(r"(?P<mark><!-- entries of (?P<name>\w+) -->\n```text\n).*?(?=```\n)", re.DOTALL)
 
@@ -61,7 +63,7 @@ def example() -> tuple[TableEntry, ...]:
     inventory = parse(NETWORK)
     ports = {name: number for number, name in enumerate(missing_ports(inventory, VFN, {}), 1)}
     firewall = [each for rule in RULES for each in translate(rule, inventory)]
-    return compile_vfn(inventory, VFN, ports, firewall, parse_policy(POLICY, inventory, _no_files))
+    return compile_vfn(inventory, VFN, ports, firewall, parse_policy(POLICY, inventory, _no_files), TAPS)
 
 
 def lines(table: Table) -> str:

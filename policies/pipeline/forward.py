@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
-from policies.entries import Output, TableEntry
+from policies.entries import Output, Resubmit, TableEntry
 from policies.pipeline.classes import next_vfn
 from policies.pipeline.place import Place
 from policies.pipeline.tables import (
@@ -51,9 +51,14 @@ _RESOLVING: tuple[Matches, ...] = (
 )
 
 
-def to_vm(vm: Vm, port: int) -> TableEntry:
-    """Out to an own VM."""
-    return _out(_KNOWN, {DESTINATION: vm.number}, (port,))
+def to_vm(vm: Vm, port: int, *, tapped: bool) -> TableEntry:
+    """Out to an own VM.
+
+    Args:
+        tapped: is anything that VMs get copied?
+    """
+    copies = (Resubmit(Table.DELIVERED),) if tapped else ()
+    return TableEntry(Table.FORWARD, _KNOWN, match({DESTINATION: vm.number}), (*copies, Output(port)))
 
 
 def onward(place: Place, vfns: Mapping[str, Vfn], outside: Collection[OutsidePort]) -> Iterator[TableEntry]:

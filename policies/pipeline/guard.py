@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 
 from policies.entries import TableEntry
 from policies.pipeline.place import Place
+from policies.pipeline.sixes import REPORTED
 from policies.pipeline.tables import (
     ARP,
     ICMPV6,
@@ -29,6 +30,7 @@ from policies.pipeline.tables import (
     Table,
     drop,
     go,
+    match,
     neighbour_message,
 )
 from topology.addresses import addresses_of, mac_number
@@ -82,8 +84,10 @@ def _router_talk() -> Iterator[TableEntry]:
 def from_vm(vm: Vm, port: int) -> Iterator[TableEntry]:
     """What an own VM may send."""
     own = {"in_port": port, "eth_src": mac_number(vm.mac)}
-    for fields in (*_own_arp(vm), *_own_ipv4(vm), *_own_ipv6(vm)):
+    for fields in (*_own_arp(vm), *_own_ipv4(vm)):
         yield go(Table.GUARD, _OWN, {**own, **fields}, Table.TAP)
+    for fields in _own_ipv6(vm):
+        yield TableEntry(Table.GUARD, _OWN, match({**own, **fields}), REPORTED, Table.TAP)
     for fields in _own_neighbour_discovery(vm):
         yield go(Table.GUARD, _CHECKED, {**own, **fields}, Table.TAP)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache, partial
 
 from policies.entries import TableEntry
 from policies.pipeline.border import claims_of, honest
@@ -27,24 +28,30 @@ from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixe
 from policies.pipeline.needs import Needs
 from policies.pipeline.observe import observe_entries
 from policies.pipeline.place import Place
+from policies.pipeline.sixes import flows
 from policies.pipeline.stamp import Stamp
 from policies.pipeline.tables import DESTINATION_SEGMENT, NOWHERE, Table, drop
-from policies.pipeline.tap import tap
+from policies.pipeline.tap import copies_of, tap
+from policies.pipeline.taps import PortMeters, Taps
 from topology.model import Inventory, Vm
 
 _LAST = 1
 
 
-def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: Needs) -> Iterator[TableEntry]:
+def base(
+    inventory: Inventory, place: Place, isolated: Collection[str], needs: Needs, taps: Taps
+) -> Iterator[TableEntry]:
     """What a VFN holds besides what is of one VM, segment or rule.
 
     Args:
         isolated: names of VMs whose ports are cut.
+        taps: what is copied for the analyzer.
     """
     vfns, ends = inventory.vfns, inventory.outside.values()
     yield from checks(place, needs.judged_from)
     yield honest()
-    yield from tap(needs.judged_from)
+    yield from tap(needs.judged_from, taps, place.gates)
+    yield from flows(vfns[place.vfn].number)
     yield from strangers(place, [(end, vfns[end.vfn]) for end in ends])
     yield from observe_entries(observing=needs.observing, source_ports=needs.source_ports)
     yield from fixed_entries()
@@ -62,7 +69,9 @@ def base(inventory: Inventory, place: Place, isolated: Collection[str], needs: N
     yield from to_all(place, vms, wary)
 
 
-def own_vm(vm: Vm, segment: int, port: int | None, cut_by: tuple[str, ...], keeping: bool) -> Iterator[TableEntry]:
+def own_vm(
+    vm: Vm, segment: int, port: int | None, cut_by: tuple[str, ...], keeping: bool, taps: Taps
+) -> Iterator[TableEntry]:
     """What the VFN of a VM holds of it.
 
     Args:
@@ -70,20 +79,27 @@ def own_vm(vm: Vm, segment: int, port: int | None, cut_by: tuple[str, ...], keep
         port: number of its port; None: it is not there.
         cut_by: ids of the rules that cut it.
         keeping: does the VFN keep connections?
+        taps: what is copied for the analyzer.
     """
     if cut_by:
         yield from cut(vm, port, cut_by)
     yield from _ARRIVING.entries(vm, segment)
     if port is not None:
-        yield from _PRESENT.entries(vm, segment, port)
+        yield from _present_stamp(taps).entries(vm, segment, port, *PortMeters.of(port))
         if keeping:
             yield from _OPENING.entries(vm)
 
 
-def _present(vm: Vm, segment: int, port: int) -> Iterator[TableEntry]:
+@lru_cache
+def _present_stamp(taps: Taps) -> Stamp:
+    return Stamp(partial(_present, taps))
+
+
+def _present(taps: Taps, vm: Vm, segment: int, port: int, *meters: int) -> Iterator[TableEntry]:
     yield from from_vm(vm, port)
     yield source_here(vm, segment, port)
-    yield to_vm(vm, port)
+    yield to_vm(vm, port, tapped=taps.dns)
+    yield from copies_of(vm, port, PortMeters(*meters), taps)
 
 
 def members(inventory: Inventory, vms: Collection[Vm]) -> Iterator[TableEntry]:
@@ -117,5 +133,5 @@ def stateless(segment: int, *, tracking: bool, observing: bool) -> Iterator[Tabl
         yield from stateless_keep_entries(segment)
 
 
-_PRESENT, _ARRIVING, _OPENING = Stamp(_present), Stamp(destination_here), Stamp(opening_entries)
+_ARRIVING, _OPENING = Stamp(destination_here), Stamp(opening_entries)
 _AFAR, _CLAIMS = Stamp(_afar), Stamp(claims_of)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policies.acl import Policy
+from policies.pipeline.taps import Taps
 from policies.rules import FirewallRule
 from topology.model import Inventory
 
@@ -22,3 +23,7 @@ class Network:
     rules: Rules = field(default_factory=dict)
     ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """OpenFlow port number by interface name, by VFN. Ends and cables whose port is absent get no entries."""
+    taps: Taps = field(default_factory=Taps)
+    """What is copied for the analyzer."""
+    inspected: frozenset[str] = frozenset()
+    """Names of VMs under a consent: their payload is copied."""

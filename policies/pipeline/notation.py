@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
+from policies.entries import (
+    COLLECTOR_SET,
+    Copy,
+    Field,
+    Output,
+    Resubmit,
+    Sample,
+    SetField,
+    Step,
+    TableEntry,
+    ToController,
+    Track,
+)
 from policies.pipeline.tables import ARP, ICMP, ICMPV6, IPV4, IPV6, SCTP, TCP, UDP
 
 _NAMES = {
@@ -116,12 +128,16 @@ def _step(step: Step) -> str:
             return f"set_field:{_value(name, value)}->{_NAMES.get(name, name)}"
         case Output(port):
             return f"output:{port}"
-        case ToController(max_len):
-            return f"controller(max_len={max_len})"
+        case ToController(max_len, meter):
+            limited = "" if meter is None else f",meter_id={meter}"
+            return f"controller(max_len={max_len}{limited})"
         case Copy(source, destination):
             return f"move:{_subfield(source)}->{_subfield(destination)}"
         case Resubmit(table):
             return f"resubmit(,{table})"
+        case Sample(domain, point):
+            told = f"collector_set_id={COLLECTOR_SET},obs_domain_id={domain},obs_point_id={point}"
+            return f"sample(probability=65535,{told})"
         case Track():
             return _track(step)
 

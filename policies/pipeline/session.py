@@ -17,7 +17,10 @@ from policies.pipeline.lists import list_entries
 from policies.pipeline.memory import Made, Memory
 from policies.pipeline.needs import Needs
 from policies.pipeline.network import Network
+from policies.pipeline.payload import payload_of
 from policies.pipeline.place import Place
+from policies.pipeline.tables import Table
+from policies.pipeline.taps import Taps
 from policies.pipeline.whereabouts import Whereabouts, locate
 from topology.graph import Ways
 from topology.model import Inventory, Vm
@@ -32,13 +35,14 @@ _NO_PORTS: Mapping[str, int] = {}
 class Session:
     """What is known of a network, from one state to the next."""
 
-    def __init__(self, cookies: Cookies, heap: Heap, inventory: Inventory) -> None:
+    def __init__(self, cookies: Cookies, heap: Heap, inventory: Inventory, taps: Taps) -> None:
         self._cookies = cookies
         self._heap = heap
         self._layout = inventory
+        self._taps = taps
         self._ways = Ways(inventory)
         self._where: Whereabouts | None = None
-        self._network = Network(inventory)
+        self._network = Network(inventory, taps=taps)
         self._memory = Memory()
         self._judging = Judging(inventory, self._memory, self._layer)
         self._members = Made(self._segment)
@@ -53,9 +57,11 @@ class Session:
         """Sets of address lists that some VFN has asked for."""
         self._done: dict[str, Desired] = {}
 
-    def fits(self, inventory: Inventory) -> bool:
-        """Is it the same network but for its VMs?"""
-        known = self._layout
+    def fits(self, network: Network) -> bool:
+        """Is it the same network but for its VMs, policy, rules and ports?"""
+        known, inventory = self._layout, network.inventory
+        if network.taps != self._taps:
+            return False
         parts = ((known.segments, inventory.segments), (known.vfns, inventory.vfns), (known.outside, inventory.outside))
         return known.links == inventory.links and all(a is b or list(a.items()) == list(b.items()) for a, b in parts)
 
@@ -65,6 +71,7 @@ class Session:
         where = self._where
         for vm in where.left:
             self._memory.forget(("own", vm))
+            self._memory.forget(("payload", vm))
             self._memory.forget(("claims", vm))
         for segment in where.changed:
             self._members.pop(segment, None)
@@ -90,7 +97,8 @@ class Session:
         home, own, assigned = where.homes[vfn], where.residents[vfn], judging.assigned(vfn)
         given = self._network.ports.get(vfn, _NO_PORTS)
         addresses = where.addresses if vfn in where.outside else None
-        inputs = (home, own, assigned, given, judging.state, judging.lists, self._behind.get(vfn), addresses)
+        inspected = self._inspected(vfn, own)
+        inputs = (home, own, assigned, given, judging.state, judging.lists, self._behind.get(vfn), addresses, inspected)
         known, groups = self._memory.recall((vfn, "parts"), inputs, lambda: self._parts(vfn))
         members = self._memory.recall(
             (vfn, "members"),
@@ -111,6 +119,7 @@ class Session:
         ports = recall((vfn, "ports"), (given,), lambda: dict(given))
         place = recall((vfn, "place"), (own, ports), lambda: self._place(vfn, own, ports))
         cuts = recall((vfn, "cuts"), (assigned,), lambda: assigned.cuts)
+        inspected = self._inspected(vfn, own)
         met = judging.known_to(vfn, home)
         if vfn not in self._behind and self._ways.transit[vfn]:
             self._behind[vfn] = frozenset(name for name in self._layout.segments if self._is_behind(vfn, name))
@@ -125,7 +134,15 @@ class Session:
             recall((vfn, "stateless"), (needs,), lambda: self._stateless(needs)),
             self._lists(needs.lists),
             recall("claims", (where.addresses,), self._claims) if vfn in where.outside else (),
+            recall((vfn, "payload"), (place, inspected, needs), lambda: self._payload(place, inspected, needs)),
             *rules,
+        )
+
+    def _inspected(self, vfn: str, own: tuple[Vm, ...]) -> frozenset[str]:
+        """Own VMs whose payload is copied."""
+        everywhere = self._network.inspected
+        return self._memory.recall(
+            (vfn, "inspected"), (own, everywhere), lambda: everywhere.intersection(vm.name for vm in own)
         )
 
     def _named(self, names: Collection[str]) -> tuple[str, ...]:
@@ -150,7 +167,7 @@ class Session:
         return Layer(dict(zip(self._cookies(listed), listed, strict=True)))
 
     def _base(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
-        return (self._layer(layers.base(self._layout, place, cuts, needs)),)
+        return (self._layer(layers.base(self._layout, place, cuts, needs, self._taps)),)
 
     def _own(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
         ports = place.ports
@@ -160,8 +177,16 @@ class Session:
         segment = self._layout.segment_number(vm)
         inputs = (vm, port, cut_by, keeping)
         return self._memory.recall(
-            ("own", vm.name), inputs, lambda: self._layer(layers.own_vm(vm, segment, port, cut_by, keeping))
+            ("own", vm.name), inputs, lambda: self._layer(layers.own_vm(vm, segment, port, cut_by, keeping, self._taps))
         )
+
+    def _payload(self, place: Place, inspected: frozenset[str], needs: Needs) -> Group:
+        there = [(vm, place.ports[vm.port]) for vm in place.vms if vm.name in inspected and vm.port in place.ports]
+        return tuple(self._payload_of(vm, port, needs.judged_from) for vm, port in there)
+
+    def _payload_of(self, vm: Vm, port: int, judged_from: Table) -> Layer:
+        inputs = (vm, port, judged_from)
+        return self._memory.recall(("payload", vm.name), inputs, lambda: self._layer(payload_of(*inputs)))
 
     def _segment(self, name: str) -> Layer:
         return self._layer(layers.members(self._layout, self._located.members.get(name, ())))

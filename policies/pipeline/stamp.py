@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from operator import itemgetter
 
-from policies.entries import Field, Output, SetField, Step, TableEntry
+from policies.entries import Field, Output, SetField, Step, TableEntry, ToController
 from topology.addresses import addresses_of, link_local, mac_number
 from topology.model import Address, Vm
 
@@ -144,4 +144,7 @@ def _part(step: Step, places: dict[int, int]) -> Callable[[_Values], Step] | Non
         case Output(port) if port in places:
             place = places[port]
             return lambda values: Output(values[place])
+        case ToController(most, meter) if meter in places:
+            place = places[meter]
+            return lambda values: ToController(most, values[place])
     return None

@@ -13,7 +13,7 @@ Matches = Mapping[str, int | tuple[int, int]]
 
 
 class Table(IntEnum):
-    """The tables, in the order in which a packet passes them; the shadow tables are a copy that decides nothing."""
+    """The tables, in the order in which a packet passes them. From SHADOW on they decide nothing: some count, some copy."""
 
     GUARD = 0
     """Ports speak as themselves, cut ports not at all."""
@@ -46,6 +46,18 @@ class Table(IntEnum):
     SHADOW_ANSWERS = 18
     SHADOW_REVERSE = 19
     SHADOW_DENIED = 20
+    COPIES = 21
+    """Of what enters: is it copied to the controller?"""
+    OPENINGS = 22
+    """Copies of what opens TCP connections."""
+    NAMES = 23
+    """Copies of what tells names and addresses: DNS, DHCP, ARP."""
+    HELLOS = 24
+    """Copies of what clients say first."""
+    DELIVERED = 25
+    """Of what goes out to a VM: is it copied?"""
+    FLOWS = 26
+    """IPv6 packets, told of by IPFIX."""
 
 
 SOURCE_SEGMENT = "reg0"
@@ -82,7 +94,7 @@ IPV6 = 0x86DD
 TCP = 6
 UDP = 17
 SCTP = 132
-SYN, RST, ACK = 0x02, 0x04, 0x10
+FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 """TCP flags."""
 ICMP = {4: 1, 6: 58}
 """Protocol number of ICMP by IP version."""

@@ -41,6 +41,11 @@ class WireCodec:
         """A flow-mod ADD."""
         return flowmod.add(entry, content.cookie(entry), self._take_xids(1))
 
+    def remove(self, entries: Mapping[int, TableEntry]) -> bytes:
+        """Flow-mods DELETE_STRICT of entries as they were once added, by cookie."""
+        xids = range(self._take_xids(len(entries)), _XIDS)
+        return b"".join(map(flowmod.remove, entries.values(), entries, xids))
+
     def set_meters(self, meters: Mapping[int, int], there: Collection[int] = ()) -> bytes:
         """METER_MODs that let so many packets per second through each meter; `there`: those that exist already."""
         messages = []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from policies.entries import Copy, Output, Resubmit, ToController, Track
-from ryu_apps.wire.nicira import encode_copy, encode_resubmit, encode_track
+from policies.entries import Copy, Output, Resubmit, Sample, ToController, Track
+from ryu_apps.wire.nicira import encode_copy, encode_resubmit, encode_sample, encode_track, limited_copy
 from ryu_apps.wire.oxm import column, lookup
 from ryu_apps.wire.packers import Column, Part, size
 
@@ -30,8 +30,9 @@ _PORT_CONTROLLER = b"\xff\xff\xff\xfd"
 _NO_LIMIT = 0xFFE5
 """OFPCML_MAX: what Ryu writes into an output that is not to the controller, where it means nothing."""
 
-Form = str | type[Output] | ToController | Copy | Track | Resubmit
-"""A step without its value: the name of the field that is set, an output, or another step, which has none."""
+Form = str | type[Output] | ToController | Copy | Track | Resubmit | Sample
+"""A step without its value: the name of the field that is set, an output, or another step, which has none, except for
+the meter of a copy to the controller, whose number here says only that there is one."""
 
 
 def parts(forms: Sequence[Form], goto: int | None, metered: bool, position: int) -> list[Part]:
@@ -46,7 +47,7 @@ def parts(forms: Sequence[Form], goto: int | None, metered: bool, position: int)
     actions: list[Part] = []
     for form in forms:
         actions += _action(form, position)
-        position += isinstance(form, str) or form is Output
+        position += values_of(form)
     written: list[Part] = []
     if metered:
         written += [_METER.pack(_INSTRUCTION_METER, _METER_SIZE), Column("meter", position, "I")]
@@ -61,6 +62,8 @@ def _action(form: Form, position: int) -> list[Part]:
     match form:
         case str():
             return _set_field(form, position)
+        case ToController() if form.meter is not None:
+            return limited_copy(form.max_len, Column("meter", position, "I"))
         case ToController():
             return [_OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT_SIZE) + _PORT_CONTROLLER + _LIMIT.pack(form.max_len)]
         case Copy():
@@ -69,9 +72,16 @@ def _action(form: Form, position: int) -> list[Part]:
             return [encode_track(form)]
         case Resubmit():
             return [encode_resubmit(form)]
+        case Sample():
+            return [encode_sample(form)]
         case _:
             port = Column("output", position, "I")
             return [_OUTPUT.pack(_ACTION_OUTPUT, _OUTPUT_SIZE), port, _LIMIT.pack(_NO_LIMIT)]
+
+
+def values_of(form: Form) -> int:
+    """How many values a step without its values needs."""
+    return int(isinstance(form, str) or form is Output or (isinstance(form, ToController) and form.meter is not None))
 
 
 def _set_field(name: str, position: int) -> list[Part]:

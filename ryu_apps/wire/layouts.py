@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from policies.entries import Output, SetField, TableEntry
+from policies.entries import Output, SetField, TableEntry, ToController
 from runtime.errors import PolicyError
 from ryu_apps.wire import instructions
 from ryu_apps.wire.instructions import Form
@@ -90,6 +90,9 @@ def laid_out(entry: TableEntry) -> tuple[Layout, list[int]]:
         elif isinstance(step, Output):
             forms.append(Output)
             values.append(step.port)
+        elif isinstance(step, ToController) and step.meter is not None:
+            forms.append(ToController(step.max_len, 0))
+            values.append(step.meter)
         else:
             forms.append(step)
     if entry.meter is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 
-from policies.entries import Copy, Resubmit, Track
+from policies.entries import COLLECTOR_SET, Copy, Resubmit, Sample, Track
 from runtime.errors import PolicyError
 from ryu_apps.wire.oxm import NXM_1, OxmField, lookup
+from ryu_apps.wire.packers import Part
 
 _ACTION_EXPERIMENTER = 0xFFFF
 _NICIRA = 0x00002320
-_REG_MOVE, _RESUBMIT_TABLE, _CT = 6, 14, 35
+_REG_MOVE, _RESUBMIT_TABLE, _SAMPLE, _CT, _CONTROLLER2 = 6, 14, 29, 35, 37
 _HEADER = struct.Struct("!HHIH")
 """type, length, experimenter, subtype"""
 _MOVE = struct.Struct("!HHH")
@@ -19,6 +20,15 @@ _RESUBMIT = struct.Struct("!HB3x")
 """in port, table"""
 _CONNTRACK = struct.Struct("!H4sHB3xH")
 """flags, header of the zone's field, its bits, table, ALG; nested actions follow"""
+
+_CONTROLLER2_FIXED = struct.Struct("!6x")
+_PROPERTY = struct.Struct("!HH")
+"""type, length without padding; the value follows, and zeros up to eight bytes"""
+_MAX_LEN, _METER_ID = 0, 5
+
+_SAMPLED = struct.Struct("!HIII")
+"""probability, set of collectors, observation domain and point"""
+_ALWAYS = 0xFFFF
 
 _SAME_PORT = 0xFFF8
 """OFPP_IN_PORT in the 16 bits of OpenFlow 1.0."""
@@ -73,6 +83,19 @@ def encode_track(step: Track) -> bytes:
 def encode_resubmit(step: Resubmit) -> bytes:
     """NXAST_RESUBMIT_TABLE, the packet's port as it is."""
     return _action(_RESUBMIT_TABLE, _RESUBMIT.pack(_SAME_PORT, step.table))
+
+
+def encode_sample(step: Sample) -> bytes:
+    """NXAST_SAMPLE of every packet."""
+    return _action(_SAMPLE, _SAMPLED.pack(_ALWAYS, COLLECTOR_SET, step.domain, step.point))
+
+
+def limited_copy(max_len: int, meter: Part) -> list[Part]:
+    """NXAST_CONTROLLER2 with a meter of its own (Open vSwitch 2.13 and later), as the switch gives it back."""
+    most = _PROPERTY.pack(_MAX_LEN, 8) + max_len.to_bytes(2, "big") + bytes(2)
+    length = _HEADER.size + _CONTROLLER2_FIXED.size + len(most) + 8
+    head = _HEADER.pack(_ACTION_EXPERIMENTER, length, _NICIRA, _CONTROLLER2) + _CONTROLLER2_FIXED.pack()
+    return [head + most + _PROPERTY.pack(_METER_ID, 8), meter]
 
 
 def _action(subtype: int, body: bytes) -> bytes:

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import struct
+from typing import NamedTuple
 
-from runtime.arrays import COPY_BYTES
 from runtime.errors import TransientError
 from ryu_apps.wire.flowmod import HEADER
 from ryu_apps.wire.oxm import FIELDS, split, unpack_match
 
 _FIXED = struct.Struct("!IHBBQ")
 """buffer, length of the packet, reason, table, cookie"""
-_COPY = struct.Struct(f"<dIH{COPY_BYTES}s")
+_ROW = struct.Struct("<dQIHHB")
+"""One `runtime.arrays.COPY`."""
 _IN_PORT = FIELDS["in_port"].exact_header
 _DATA_PADDING = 2
 
 
-def encode_copy(raw: bytes, time: float) -> bytes:
-    """One `COPY` out of a whole PACKET_IN message.
+class Copied(NamedTuple):
+    """A copy on its way: its row, a `COPY`, and the bytes of the packet as far as they were copied."""
+
+    row: bytes
+    data: bytes
+
+
+def encode_copy(raw: bytes, time: float) -> Copied:
+    """What a whole PACKET_IN message says.
 
     Raises:
         TransientError: it is not a PACKET_IN, or does not say where the packet came in.
     """
     if len(raw) < HEADER.size + _FIXED.size:
         raise TransientError(f"a PACKET_IN of {len(raw)} bytes")
-    length = _FIXED.unpack_from(raw, HEADER.size)[1]
+    _, length, _, table, cookie = _FIXED.unpack_from(raw, HEADER.size)
     match, after = unpack_match(raw, HEADER.size + _FIXED.size, len(raw))
     for oxm in split(match):
         if oxm.startswith(_IN_PORT):
             in_port = int.from_bytes(oxm[len(_IN_PORT) :], "big")
-            return _COPY.pack(time, in_port, length, raw[after + _DATA_PADDING : after + _DATA_PADDING + COPY_BYTES])
+            data = raw[after + _DATA_PADDING :]
+            return Copied(_ROW.pack(time, cookie, in_port, length, len(data), table), data)
     raise TransientError("a PACKET_IN without the port where the packet came in")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.copies import Copy, body_of, copy_of
 from support.frames import frame
 from support.telemetry import START, inventory, ports
 
-from analyzer.copies import decode
+from analyzer.copies import Opened, openings, read
 from analyzer.flows import FlowState, address_halves
 from analyzer.known import Known
 from analyzer.live import Live
@@ -24,9 +24,9 @@ NET = inventory()
 words = st.integers(0, 0xFFFF)
 
 
-def copy_of(data: bytes, port: int = 2, time: float = START, length: int | None = None) -> bytes:
-    """A row of `COPY`."""
-    return struct.pack("<dIH128s", time, port, len(data) if length is None else length, data)
+def decode(*copied: Copy, vfn: int = 0) -> Opened:
+    """What the copies of a VFN open."""
+    return openings(read(len(copied), body_of(*copied)), vfn)
 
 
 def syn(source: str, target: str, src_port: int = 50_000, dst_port: int = 80, flags: int = 2) -> bytes:
@@ -43,7 +43,7 @@ def test_ipv4_with_options_is_read(source: int, target: int, src_port: int, dst_
     fields = {"ipv4_src": source, "ipv4_dst": target, "tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": 2}
     plain = frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x0800, "ip_proto": 6, **fields})
     made = plain[:14] + bytes([0x45 + options]) + plain[15:34] + bytes(4 * options) + plain[34:]
-    opened = decode(copy_of(made, port=9), 3)
+    opened = decode(copy_of(made, port=9), vfn=3)
     (side,) = opened.sides
     assert opened.rubbish == 0
     assert (side["src_hi"], side["src_lo"], side["dst_lo"]) == (0, 0xFFFF << 32 | source, 0xFFFF << 32 | target)
@@ -55,7 +55,7 @@ def test_ipv4_with_options_is_read(source: int, target: int, src_port: int, dst_
 def test_ipv6_is_read(source: int, target: int, src_port: int, dst_port: int) -> None:
     """Both halves of both addresses."""
     fields = {"ipv6_src": source, "ipv6_dst": target, "tcp_src": src_port, "tcp_dst": dst_port, "tcp_flags": 2}
-    (side,) = decode(copy_of(frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x86DD, "ip_proto": 6, **fields})), 0).sides
+    (side,) = decode(copy_of(frame({"eth_dst": 2, "eth_src": 1, "eth_type": 0x86DD, "ip_proto": 6, **fields}))).sides
     low = 2**64 - 1
     assert [int(side[name]) for name in ("src_hi", "src_lo")] == [source >> 64, source & low]
     assert [int(side[name]) for name in ("dst_hi", "dst_lo")] == [target >> 64, target & low]
@@ -73,31 +73,48 @@ def test_ipv6_is_read(source: int, target: int, src_port: int, dst_port: int) ->
     ],
     ids=["empty", "answer", "cut", "short header", "vlan"],
 )
-def test_what_is_no_opening_packet_is_counted(rubbish: bytes) -> None:
+def test_what_is_no_opening_packet_is_counted(rubbish: Copy) -> None:
     """It stands beside good copies and does them no harm."""
-    opened = decode(rubbish + copy_of(syn("10.0.0.1", "10.0.0.2")), 0)
+    opened = decode(rubbish, copy_of(syn("10.0.0.1", "10.0.0.2")))
     assert (len(opened.sides), opened.rubbish) == (1, 1)
 
 
 @given(st.lists(st.binary(max_size=128), max_size=5), words)
 def test_any_bytes_are_read_or_counted(heads: list[bytes], length: int) -> None:
     """Nothing that a VM sends stops the analyzer."""
-    opened = decode(b"".join(copy_of(head, length=length) for head in heads), 0)
+    opened = decode(*(copy_of(head, length=length) for head in heads))
     assert len(opened.sides) + opened.rubbish == len(heads)
 
 
+@given(st.lists(st.binary(max_size=200), max_size=5))
+def test_each_copy_gets_its_own_bytes_back(packets: list[bytes]) -> None:
+    """However long each is, and whichever table made it."""
+    copied = [copy_of(packet, table=22 + number % 3) for number, packet in enumerate(packets)]
+    whole = read(len(copied), body_of(*copied))
+    assert list(whole.packets()) == packets
+    assert list(whole.made_by(23).packets()) == packets[1::3]
+    assert [bytes(head) for head in whole.heads()] == [packet[:128].ljust(128, b"\0") for packet in packets]
+
+
 def test_a_torn_body_is_refused() -> None:
-    """Half a copy is no copy."""
-    with pytest.raises(ChannelError, match="no whole number"):
-        decode(copy_of(b"")[:-1], 0)
+    """Half a copy is no copy, nor is more than was announced."""
+    whole = body_of(copy_of(b"abc"))
+    for count, body in ((1, whole[:-1]), (2, whole), (1, whole[:10]), (1, whole + b"d"), (0, b"d"), (-1, whole)):
+        with pytest.raises(ChannelError, match="copies"):
+            read(count, body)
 
 
 @pytest.fixture
 def live(tmp_path: Path) -> Live:
     made = Live(Settings(state_dir=tmp_path), NET)
     for name, vfn in NET.vfns.items():
-        made.attribution.set_ports(vfn.dpid, ports(NET, name))
+        made.set_ports(vfn.dpid, ports(NET, name))
     return made
+
+
+def take(live: Live, dpid: int, *copied: Copy) -> None:
+    """Copies of a VFN come in."""
+    live.take_copies(dpid, len(copied), body_of(*copied))
 
 
 def test_only_the_vm_on_the_port_is_counted(live: Live) -> None:
@@ -105,10 +122,10 @@ def test_only_the_vm_on_the_port_is_counted(live: Live) -> None:
     web1 = NET.vms["web1"]
     own, other = str(web1.addresses[0]), str(NET.vms["db1"].addresses[0])
     dpid, port = NET.vfns[web1.vfn].dpid, ports(NET, web1.vfn)[web1.port]
-    live.take_copies(dpid, copy_of(syn(own, other), port))
+    take(live, dpid, copy_of(syn(own, other), port))
     assert (live.copies, live.copies_unread, live.copies_waiting) == (1, 0, 1)
-    live.take_copies(dpid, copy_of(syn("10.0.99.1", other), port) + copy_of(syn(own, other), 1))
-    live.take_copies(0x999, copy_of(syn(own, other), port))
+    take(live, dpid, copy_of(syn("10.0.99.1", other), port), copy_of(syn(own, other), 1))
+    take(live, 0x999, copy_of(syn(own, other), port))
     assert (live.copies, live.copies_unread, live.copies_waiting) == (1, 3, 1)
     assert list(live.feed_copies()) == []
     assert live.copies_waiting == 0
@@ -118,13 +135,12 @@ def test_a_copy_counts_for_what_is_distinct_and_its_record_adds_no_item(live: Li
     """Sums are the record's alone; the items of both are the same."""
     web1 = NET.vms["web1"]
     own, other = str(web1.addresses[0]), str(NET.vms["db1"].addresses[0])
-    body = copy_of(syn(own, other, dst_port=22), ports(NET, web1.vfn)[web1.port])
-    live.take_copies(NET.vfns[web1.vfn].dpid, body)
+    take(live, NET.vfns[web1.vfn].dpid, copy_of(syn(own, other, dst_port=22), ports(NET, web1.vfn)[web1.port]))
     (events,) = live._opened
     rows = live._with_segments(np.repeat(events.rows, 2))
     rows["state"][1] = FlowState.NEW
     rows["src_pkts"][1] = 5
-    added = contributions(rows, Known(1).judge(rows)[0], np.zeros(2, bool))
+    added = contributions(rows, Known(1).judge(rows), np.zeros(2, bool))
     assert not added.sums[0].any()
     assert added.sums[1].any()
     for name in DISTINCT:

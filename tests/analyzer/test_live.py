@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.copies import body_of, copy_of
 from support.telemetry import START, SYN, Exporters, Talk, inventory, ports, refused, workload
 
 from analyzer.live import Live
@@ -287,7 +288,7 @@ def test_a_scan_is_proposed_from_copies_alone(day: Day) -> None:
         ip = bytes([0x45, *bytes(8), 6, *bytes(2)]) + source + targets[number % 3]
         tcp = struct.pack("!HHIIBBHI", 33_000, 1 + number // 3, 0, 0, 0x50, SYN, 1024, 0)
         head = bytes(12) + b"\x08\x00" + ip + tcp
-        day.live.take_copies(vfn.dpid, struct.pack("<dIH128s", BEGIN + number / 1000, port, len(head), head))
+        day.live.take_copies(vfn.dpid, 1, body_of(copy_of(head, port, BEGIN + number / 1000)))
     (first, *_) = [message.data for message in day.live.feed_copies() if message.kind == "propose"]
     assert (first["source_vm"], first["evidence_time"] - BEGIN < 0.2) == ("web1", True)
     assert first["reasons"][0].startswith("scan: tried")

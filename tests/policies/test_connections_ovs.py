@@ -18,6 +18,7 @@ from policies.acl import Acl, Mode, Peer, Policy, Service
 from policies.entries import TableEntry
 from policies.pipeline.compile import compile_vfn
 from policies.pipeline.judgement import mark
+from policies.pipeline.taps import PortMeters
 from policies.pipeline.tables import Table
 from policies.rules import Protocol, Tier, Verdict
 from ryu_apps.wire.codec import WireCodec
@@ -98,7 +99,8 @@ def hosts() -> Iterator[World]:
             ovs_vsctl("add-port", vfn, f"{vfn}-up", "--", "set", "Interface", f"{vfn}-up", *patch)
         for vm in INVENTORY.vms.values():
             stack.enter_context(host(vm, vm.vfn, PORTS[vm.vfn][vm.port]))
-            answer = switches[vm.vfn].send(CODEC.set_meters({vm.number: 1000}))
+            meters = dict.fromkeys([vm.number, *PortMeters.of(PORTS[vm.vfn][vm.port])], 1000)
+            answer = switches[vm.vfn].send(CODEC.set_meters(meters))
             assert answer.errors == ()
         yield World(switches)
 

@@ -12,6 +12,7 @@ from support.switch import TABLE_FULL, Site
 from policies import audit
 from policies.codec import COPIES_METER, Change, Happened
 from policies.entries import TableEntry
+from policies.pipeline.taps import Taps, copy_meters
 from policies.simulate import Simulator
 from runtime.channel import Message
 from runtime.settings import EngineSettings
@@ -456,19 +457,27 @@ def test_settings_decide_how_long_an_isolation_holds(tmp_path) -> None:
     site.store.close()
 
 
+def meters_of(site: Site, vfn: str) -> dict[int, int]:
+    """Of the connections of each VM, of the copies of each port, which share their VFN's, and of whatever else is copied."""
+    ends = {"v1": ("o1", "w1"), "v2": ("w2", "d1", "n1")}[vfn]
+    ports = [site.ports(vfn)[name] for name in ends]
+    own = {vm.number: 30 for vm in INVENTORY.vms.values() if vm.vfn == vfn}
+    return {**own, **copy_meters(ports, 70, Taps()), COPIES_METER: 70}
+
+
 def test_copies_and_connections_are_limited_before_anything_is_copied_or_kept(site: Site) -> None:
-    """Meters go ahead of the entries: one for copies, one for each VM that is there; they are set once."""
+    """Meters go ahead of the entries; they are set once."""
     site.connect()
-    assert site.switches["v1"].meters == {COPIES_METER: 70, 1: 30}
-    assert site.switches["v2"].meters == {COPIES_METER: 70, 2: 30, 3: 30, 4: 30}
+    for vfn in ("v1", "v2"):
+        assert site.switches[vfn].meters == meters_of(site, vfn)
     watch, meters, bundle = [m for m in site.sent if m.kind == "apply" and m.data["dpid"] == 1]
-    assert [watch.body, meters.body] == [site.codec.watch(), site.codec.set_meters({1: 30, COPIES_METER: 70})]
+    assert [watch.body, meters.body] == [site.codec.watch(), site.codec.set_meters(meters_of(site, "v1"))]
     assert bundle.data["urgent"] is False
     site.switches["v1"].meters[1] = 99
     site.disconnect("v1")
     site.sent.clear()
     site.connect("v1")
-    assert site.switches["v1"].meters == {COPIES_METER: 70, 1: 30}
+    assert site.switches["v1"].meters == meters_of(site, "v1")
     assert [message.kind for message in site.sent] == ["apply", "read", "apply", "apply", "read"]
 
 

@@ -42,7 +42,7 @@ def test_no_table_of_the_example_is_empty() -> None:
 def test_the_switchs_own_tool_reads_the_notation(tmp_path: Path) -> None:
     """What `ovs-ofctl add-flows` makes of the written entries is what the encoder makes of them."""
     codec, entries = WireCodec(), example()
-    meters = {entry.meter: 1000 for entry in entries if entry.meter is not None}
+    meters = {meter: 1000 for entry in entries for meter in entry.meters}
     flows = tmp_path / "flows"
     flows.write_text("".join(f"{flow(entry)}\n" for entry in entries))
     with bridge("pdx") as switch:

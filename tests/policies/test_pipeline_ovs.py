@@ -20,6 +20,7 @@ from policies.acl import Policy
 from policies.entries import TableEntry
 from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
 from policies.pipeline.tables import Table
+from policies.pipeline.taps import PortMeters
 from policies.rules import Action, FirewallRule, Protocol, Scope, SegmentationRule
 from policies.simulate import Connection, Outcome, Packet, Simulator
 from policies.translate import translate
@@ -34,6 +35,7 @@ CODEC = WireCodec()
 ENTERPRISE = Path(__file__).parents[2] / "mininet_labs" / "enterprise" / "inventory.yaml"
 NO_POLICY = Policy()
 MOST_VMS = 100
+MOST_PORTS = 20
 PORTS = tuple(f"tw2p{number}" for number in range(1, 13))
 
 SMALL = parse("""
@@ -73,9 +75,10 @@ TCP_SYN = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 80, "tcp_flags": 2}
 
 @pytest.fixture(scope="module")
 def switch() -> Iterator[Switch]:
-    """A bridge with as many ports as any VFN here needs, and a meter for each VM of any network here."""
+    """A bridge with as many ports as any VFN here needs, and the meters of any VM and port here."""
     with bridge("tw2", PORTS) as switch:
-        assert switch.send(CODEC.set_meters(dict.fromkeys(range(1, MOST_VMS + 1), 1000))).errors == ()
+        meters = [*range(1, MOST_VMS + 1), *(n for port in range(1, MOST_PORTS + 1) for n in PortMeters.of(port))]
+        assert switch.send(CODEC.set_meters(dict.fromkeys(meters, 1000))).errors == ()
         yield switch
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
+from policies.entries import Copy, Field, Output, Resubmit, Sample, SetField, Step, TableEntry, ToController, Track
 from ryu_apps.wire.oxm import FIELDS
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
@@ -77,8 +77,9 @@ def steps() -> st.SearchStrategy[Step]:
     tables = st.integers(0, 253)
     tracks = st.builds(Track, registers, st.just(False), st.none() | tables)
     commits = st.builds(Track, registers, st.just(True), st.none() | tables, st.none() | registers)
+    samples = st.builds(Sample, st.integers(0, 0xFFFFFFFF), st.integers(0, 0xFFFFFFFF))
     outputs = st.builds(Output, ports) | st.builds(ToController, st.integers(0, 0xFFFF))
-    return st.one_of(set_fields, outputs, copies, tracks, commits, st.builds(Resubmit, tables))
+    return st.one_of(set_fields, outputs, copies, tracks, commits, st.builds(Resubmit, tables), samples)
 
 
 METERS = (1, 2)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from ryu.ofproto import nicira_ext, ofproto_v1_3, ofproto_v1_3_parser
 from ryu.ofproto.ofproto_protocol import ProtocolDesc
 
-from policies.entries import Copy, Field, Output, Resubmit, SetField, Step, TableEntry, ToController, Track
+from policies.entries import (
+    COLLECTOR_SET,
+    Copy,
+    Field,
+    Output,
+    Resubmit,
+    Sample,
+    SetField,
+    Step,
+    TableEntry,
+    ToController,
+    Track,
+)
 from ryu_apps.wire.oxm import FIELDS
 
 OFPROTO = ofproto_v1_3
@@ -53,6 +66,11 @@ def ryu_action(step: Step) -> Any:
     match step:
         case Output(port):
             return PARSER.OFPActionOutput(port)
+        case ToController(max_len, meter) if meter is not None:
+            # NXAST_CONTROLLER2 with properties max_len (0) and meter_id (5), of which Ryu knows the first alone.
+            properties = struct.pack("!HHHxx", 0, 8, max_len) + struct.pack("!HHI", 5, 8, meter)
+            data = struct.pack("!H6x", 37) + properties
+            return PARSER.OFPActionExperimenterUnknown(0x2320, data)
         case ToController(max_len):
             return PARSER.OFPActionOutput(OFPROTO.OFPP_CONTROLLER, max_len)
         case SetField(name, value):
@@ -65,6 +83,8 @@ def ryu_action(step: Step) -> Any:
             return PARSER.NXActionCT(int(commit), zone, bits, 0xFF if goto is None else goto, 0, moves)
         case Resubmit(table):
             return PARSER.NXActionResubmitTable(table_id=table)
+        case Sample(domain, point):
+            return PARSER.NXActionSample(0xFFFF, COLLECTOR_SET, domain, point)
 
 
 def ryu_instructions(entry: TableEntry) -> list[Any]:

@@ -20,7 +20,7 @@ from policies.pipeline.compile import missing_ports
 from policies.service import Service
 from policies.store import Store
 from runtime.channel import Message
-from runtime.settings import EngineSettings, OpenFlowSettings
+from runtime.settings import EngineSettings, OpenFlowSettings, PayloadSettings
 from topology.model import Inventory
 
 TABLE_FULL = {"type": 5, "code": 1}
@@ -48,6 +48,9 @@ class PlainCodec:
 
     def delete(self, installed: InstalledEntry) -> bytes:
         return pickle.dumps(("delete", installed))
+
+    def remove(self, entries: Mapping[int, TableEntry]) -> bytes:
+        return b"".join(self.delete(self.installed(entry)) for entry in entries.values())
 
     def bundle(self, messages: Sequence[bytes], bundle_id: int) -> bytes:
         return pickle.dumps(("bundle", [pickle.loads(message) for message in messages]))
@@ -226,6 +229,7 @@ class Site:
             self.store,
             self.settings,
             OpenFlowSettings(copies_per_second=70, connections_per_second=30),
+            PayloadSettings(patterns=self.path.parent / "patterns", packets_per_second=20),
             clock=clock,
         )
         self.service = Service(self.engine)

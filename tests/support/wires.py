@@ -125,7 +125,7 @@ def install(switch: Switch, entries: Collection[TableEntry]) -> None:
     """The switch holds exactly these entries, with meters that are never reached, and forwards by them."""
     codec = WireCodec()
     switch.clear()
-    meters = {entry.meter: _NEVER for entry in entries if entry.meter is not None}
+    meters = {meter: _NEVER for entry in entries for meter in entry.meters}
     switch.send(codec.set_meters(meters, codec.decode_meters(b"".join(switch.parts(codec.read_meters())))))
     assert switch.transact(codec.change({codec.cookie(entry): entry for entry in entries}, (), {}, 1)).errors == ()
     for _ in range(_PASSES):

@@ -10,7 +10,7 @@ from support.openflow import bridge
 from support.policies import policies
 from support.ryu import ryu_flow_mod, wire
 
-from policies.entries import Copy, Output, Resubmit, SetField, TableEntry, ToController, Track
+from policies.entries import Copy, Output, Resubmit, Sample, SetField, TableEntry, ToController, Track
 from policies.pipeline.compile import compile_vfn, missing_ports
 from policies.pipeline.dump import example
 from policies.translate import translate
@@ -49,7 +49,7 @@ def test_the_examples_entries_equal_ryu() -> None:
     """The example of docs/pipeline.md has every kind of step, and a meter."""
     entries = example()
     assert {type(step) for entry in entries for step in entry.steps} == {
-        SetField, Output, ToController, Copy, Track, Resubmit,
+        SetField, Output, ToController, Copy, Track, Resubmit, Sample,
     }  # fmt: skip
     assert any(entry.meter is not None for entry in entries)
     assert [flowmod.add(entry, cookie(entry), 7) for entry in entries] == list(map(ryus, entries))
@@ -60,7 +60,7 @@ def test_the_examples_entries_read_back() -> None:
     """The switch gives every entry back byte by byte, in the order of fields that needs no sorting."""
     desired = {cookie(entry): entry for entry in example()}
     with bridge("tw4", ["tw4p1", "tw4p2", "tw4p3"]) as switch:
-        meters = {entry.meter: 1000 for entry in desired.values() if entry.meter is not None}
+        meters = {meter: 1000 for entry in desired.values() for meter in entry.meters}
         assert switch.send(CODEC.set_meters(meters)).errors == ()
         assert switch.transact(CODEC.change(desired, (), {}, 1)).errors == ()
         there = switch.entries()

@@ -1,0 +1,1 @@
+"""Passive DNS: which VM asked for which name, and which addresses it was told."""
