@@ -114,7 +114,7 @@ class Core:
 
     def finish(self, rows: Array) -> F8:
         """Risk (0..100) of finished flows by themselves; while learning they are learned from, and it is 0."""
-        features = self._features(rows)
+        features = self.features_of(rows)
         if self.learner is not None:
             self.learner.add_flows(rows["src_segment"], features)
         if self.following is not None:
@@ -123,7 +123,7 @@ class Core:
 
     def flow_risk(self, rows: Array) -> F8:
         """Risk (0..100) of flows by themselves, finished or not; nothing is learned from them."""
-        return self._flow_risk(rows, self._features(rows))
+        return self._flow_risk(rows, self.features_of(rows))
 
     def score(self, rows: Array, own: F8) -> F8:
         """Risk (0..100) of each flow as things stand.
@@ -146,7 +146,8 @@ class Core:
         values[:, index < 0] = -1.0
         return values
 
-    def _features(self, rows: Array) -> F8:
+    def features_of(self, rows: Array) -> F8:
+        """(n, len(FLOW_FEATURES)) of flows as things stand."""
         novelty, new_service = self._known.judge(rows)
         return flow_features(rows, novelty, new_service)
 

@@ -54,7 +54,7 @@ def read(path: Path, site: Site) -> FlowBatch:
     Raises:
         FlowFileError: unreadable, a column missing, or a cell that is wrong.
     """
-    return parse(path, _table(path), site)
+    return parse(path, cells(path), site)
 
 
 def parse(path: Path, table: pd.DataFrame, site: Site) -> FlowBatch:
@@ -88,8 +88,12 @@ def parse(path: Path, table: pd.DataFrame, site: Site) -> FlowBatch:
     return batch
 
 
-def _table(path: Path) -> pd.DataFrame:
-    """All cells as text."""
+def cells(path: Path) -> pd.DataFrame:
+    """All cells of a file, as text.
+
+    Raises:
+        FlowFileError: unreadable, or a column is missing.
+    """
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
     except pd.errors.ParserError as error:

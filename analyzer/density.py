@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from analyzer.compiled import compiled
 from analyzer.flows import F8, I8
@@ -70,10 +71,11 @@ class Density:
         none = np.zeros((1, rows.shape[1]), np.float32)
         bare = cls(_f4(rows.mean(axis=0)), _f4(scale), (), (), none, 1.0, 1.0, Tail.prior())
         z = bare.scaled(rows)
-        net = _autoencoder(z[~held], seed)
         k = int(np.clip(len(z) // 25, 1, 16))
+        with threadpool_limits(1):  # more threads than cores that are free wait for each other
+            net, clusters = _autoencoder(z[~held], seed), _clusters(z[~held], k, seed)
         weights, biases = tuple(map(_f4, net.coefs_)), tuple(map(_f4, net.intercepts_))
-        model = replace(bare, weights=weights, biases=biases, clusters=_clusters(z[~held], k, seed))
+        model = replace(bare, weights=weights, biases=biases, clusters=clusters)
         error, distance = (max(float(np.quantile(x, 0.9)), SMALLEST_SCALE) for x in model.deviations(z[~held]))
         model = replace(model, error_usual=error, distance_usual=distance)
         return replace(model, tail=Tail.fit(model.score(rows[held])))

@@ -18,6 +18,11 @@ _REMEDY = "a binetflow has StartTime, Dur, Proto, SrcAddr, Sport, Dir, DstAddr, 
 _LETTERS = {"syn": "S", "fin": "F", "rst": "R", "psh": "P"}
 
 
+def writes(first: str) -> bool:
+    """Does a file with this first line look like one of these?"""
+    return "starttime" in first.lower()
+
+
 def read(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
     """Flows of a file whose first line names the columns.
 
@@ -43,7 +48,8 @@ def read(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
         elif len(cells) < len(fields):
             faults.note(f"has only some of its {len(fields)} columns: a line that was cut off", number)
         else:
-            found.add(number, _cells(dict(zip(fields, (cell.strip() for cell in cells), strict=False))))
+            known = dict(zip(fields, (cell.strip() for cell in cells), strict=False))
+            found.add(number, _cells(known), (known.get("label", ""), ""))
     return found
 
 

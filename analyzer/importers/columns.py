@@ -14,6 +14,10 @@ from analyzer.flows import Array, Bool, address_halves
 
 COLUMNS = (*NEEDED[:2], "duration", *NEEDED[2:], "app")
 """The common flow schema: times are epoch seconds, the flag columns counts or empty when unknown."""
+TRUTH = ("label", "label_detail")
+"""Columns beside it where a file says what its flows were: for `dynseg train`; nothing else looks at them."""
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 - nobody listens there
+"""Stands where a file does not tell who: it names nobody, so nothing is counted for it."""
 
 
 @dataclass
@@ -44,18 +48,26 @@ class Columns:
     """Gathers flows as text, cell by cell, with the line that each came from."""
 
     def __init__(self) -> None:
-        self._cells: dict[str, list[str]] = {name: [] for name in COLUMNS}
+        self._cells: dict[str, list[str]] = {name: [] for name in (*COLUMNS, *TRUTH)}
         self._lines: list[int] = []
 
-    def add(self, line: int, cells: tuple[str, ...]) -> None:
-        """One flow, `cells` in the order of `COLUMNS`, "" where unknown. Without `end` it is start plus duration."""
-        for column, cell in zip(self._cells.values(), cells, strict=True):
+    def add(self, line: int, cells: tuple[str, ...], truth: tuple[str, str] = ("", "")) -> None:
+        """One flow, `cells` in the order of `COLUMNS`, "" where unknown. Without `end` it is start plus duration.
+
+        Args:
+            line: where it stands.
+            cells: of it.
+            truth: what the file says it was (`TRUTH`).
+        """
+        for column, cell in zip(self._cells.values(), (*cells, *truth), strict=True):
             column.append(cell)
         self._lines.append(line)
 
     def table(self, faults: Faults) -> pd.DataFrame:
         """All flows that make sense, ordered by their end; the others are noted in `faults`."""
-        table = pd.DataFrame(self._cells, dtype=str)
+        told = any(map(any, (self._cells[name] for name in TRUTH)))
+        names = (*COLUMNS, *TRUTH) if told else COLUMNS
+        table = pd.DataFrame({name: self._cells[name] for name in names}, dtype=str)
         lines = np.array(self._lines, np.int64)
         start = _numbers(table["start"], -1e12, 1e12)
         duration = _numbers(table["duration"].where(table["duration"] != "", "0"), 0, 1e12)

@@ -11,13 +11,16 @@ import pandas as pd
 
 from analyzer import csvflows
 from analyzer.flows import FlowBatch
-from analyzer.importers import argus, capture, zeek
+from analyzer.importers import argus, capture, cic, unsw, zeek
 from analyzer.importers.columns import COLUMNS, Columns, Faults
 from analyzer.importers.framing import PCAP, PCAPNG
 from analyzer.importers.lines import beginning, lines
 from analyzer.site import FlowFileError, Site
 
-KINDS = "Zeek's conn.log (TSV or JSON lines), argus' binetflow CSV, pcap and pcapng, each also gzipped"
+KINDS = (
+    "Zeek's conn.log (TSV or JSON lines), argus' binetflow CSV, CICFlowMeter's CSV (CIC-IDS2017/2018), UNSW-NB15's CSV,"
+    " pcap and pcapng, each also gzipped"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def _columns(path: Path, faults: Faults) -> Columns:
         return zeek.read_tsv(lines(path, faults), faults)
     if head.startswith(b"{"):
         return zeek.read_json(lines(path, faults), faults)
-    if b"starttime" in head.split(b"\n", 1)[0].lower():
-        return argus.read(lines(path, faults), faults)
+    first = head.split(b"\n", 1)[0].decode("utf-8", "replace")
+    for writes, read_lines in ((argus.writes, argus.read), (cic.writes, cic.read), (unsw.writes, unsw.read)):
+        if writes(first):
+            return read_lines(lines(path, faults), faults)
     what = "is empty" if not start else "is of no kind that can be imported"
     raise FlowFileError(what, file=path, remedy=KINDS)

@@ -48,7 +48,7 @@ def read_tsv(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
                 faults.note(f"has only some of its {len(fields)} fields: a line that was cut off", number)
                 continue
             known = {name: "" if cell in (unset, empty) else cell for name, cell in zip(fields, cells, strict=False)}
-            found.add(number, _cells(known))
+            found.add(number, _cells(known), _truth(known))
     return found
 
 
@@ -71,7 +71,7 @@ def read_json(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
         if missing:
             faults.note(f"has no {', '.join(missing)}", number)
             continue
-        found.add(number, _cells(known))
+        found.add(number, _cells(known), _truth(known))
     return found
 
 
@@ -108,6 +108,11 @@ def _cells(known: Mapping[str, str]) -> tuple[str, ...]:
         known["orig_pkts"], known["resp_pkts"], *octets,
         flags["syn"], flags["fin"], flags["rst"], "", flags["psh"], known.get("service", ""),
     )  # fmt: skip
+
+
+def _truth(known: Mapping[str, str]) -> tuple[str, str]:
+    """Columns that the Stratosphere data sets add to a conn.log."""
+    return known.get("label", ""), known.get("detailedlabel") or known.get("detailed-label", "")
 
 
 def _time(text: str) -> str:

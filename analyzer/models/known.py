@@ -1,0 +1,125 @@
+"""The known attacks: does it look like one, and like which? A label and evidence beside others, never a judge.
+
+Two forests: the first tells attacks from the rest, the second names what the first points at. A folder of this kind
+holds both under a signed manifest (`bundle`), as plain arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.flows import F8, I8
+from analyzer.models import bundle, classes, samples
+from analyzer.models.bundle import Manifest
+from analyzer.models.signing import Signer, Trust
+from analyzer.models.trees import Forest
+from runtime.errors import ModelError
+
+F4 = NDArray[np.float32]
+KIND = "known-attacks"
+FORMAT = 1
+GATE, NAMER, CLASSES = "gate.npz", "namer.npz", "classes.txt"
+SHIPPED = Path(__file__).with_name("shipped")
+"""The model that comes with dynseg; `docs/detection.md` says what it was trained on, and by which command."""
+RELEASE_KEY = ""
+"""Public key that vouches for it."""
+LIKELY = 0.5
+"""Probability from which on it is said that something looks like an attack."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What subjects look like."""
+
+    attack: F8
+    """(n,) probability that it is one of the known attacks."""
+    kind: I8
+    """(n,) position in `KnownAttacks.names`; -1 where `attack` is below `LIKELY`."""
+    share: F8
+    """(n,) probability of that class, given that it is an attack."""
+
+
+@dataclass(frozen=True)
+class KnownAttacks:
+    """A trained classifier."""
+
+    gate: Forest
+    namer: Forest
+    names: tuple[str, ...]
+    """Of `classes.CLASSES`, in the order of the namer's outputs."""
+    calibration: Mapping[str, float] = field(default_factory=dict)
+
+    def windows(self, values: F8) -> Named:
+        """Subjects, by their windows (lengths, n, features)."""
+        return self.rows(samples.without_flow(samples.of_windows(values)))
+
+    def flows(self, features: F8, windows: F8) -> Named:
+        """Flows, by their features and the windows of who opened them (-1 where he is not judged)."""
+        return self.rows(np.hstack([samples.of_flows(features), samples.of_windows(windows)]))
+
+    def rows(self, rows: F4) -> Named:
+        """Rows of `samples.COLUMNS`."""
+        attack = self.gate.probabilities(rows)[:, 1].astype(np.float64)
+        kind, share = np.full(len(rows), -1), np.zeros(len(rows))
+        likely = np.flatnonzero(attack >= LIKELY)
+        if len(likely):
+            named = self.namer.probabilities(rows[likely]) if len(self.names) > 1 else np.ones((len(likely), 1))
+            kind[likely], share[likely] = named.argmax(axis=1), named.max(axis=1)
+        return Named(attack, kind, share)
+
+    def reason(self, named: Named, i: int) -> str:
+        """In words."""
+        found = classes.by_name(self.names[named.kind[i]])
+        chance = float(named.attack[i] * named.share[i])
+        return (
+            f"known attack: its windows look like {found.words} ({found.technique}; the classifier says {chance:.0%})"
+        )
+
+    def technique(self, kind: int) -> str:
+        """MITRE ATT&CK technique of a class."""
+        return classes.by_name(self.names[kind]).technique
+
+
+def save(folder: Path, model: KnownAttacks, signer: Signer, training: str, note: str) -> Manifest:
+    """Write a model; the folder must not exist."""
+    files = {
+        GATE: model.gate.to_bytes(),
+        NAMER: model.namer.to_bytes(),
+        CLASSES: "".join(f"{name}\n" for name in model.names).encode(),
+    }
+    return bundle.write(
+        folder,
+        files,
+        signer,
+        kind=KIND,
+        form=FORMAT,
+        features=samples.COLUMNS,
+        training=training,
+        note=note,
+        calibration=model.calibration,
+    )
+
+
+def load(folder: Path, trust: Trust) -> KnownAttacks:
+    """A model from `save`.
+
+    Raises:
+        ModelError: damaged, changed, signed by a stranger, or it sees other columns than this version counts.
+    """
+    found = bundle.read(folder, trust)
+    bundle.expect(found.manifest, folder, kind=KIND, form=FORMAT)
+    if found.manifest.features != samples.COLUMNS:
+        raise ModelError("was made by another version: other columns", file=folder, remedy="train it again")
+    try:
+        names = tuple(found.files[CLASSES].decode().split())
+        gate, namer = (Forest.from_bytes(found.files[name]) for name in (GATE, NAMER))
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"is incomplete: {error}", file=folder) from error
+    if strangers := [name for name in names if name not in classes.NAMES]:
+        raise ModelError(f"names classes that there are not: {', '.join(strangers)}", file=folder)
+    return KnownAttacks(gate, namer, names, found.manifest.calibration)
