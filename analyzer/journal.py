@@ -40,7 +40,7 @@ class Journal:
                 "time": verdict.time,
                 "risk": round(verdict.risk, 1),
                 "behaviours": [f.behaviour for f in verdict.findings] or ["unusual"],
-                "techniques": sorted({f.technique for f in verdict.findings}),
+                "techniques": sorted({f.technique for f in verdict.findings if f.technique}),
                 "reasons": list(verdict.reasons),
                 "confirmed": verdict.confirmed,
             }

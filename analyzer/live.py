@@ -24,7 +24,8 @@ from analyzer.modelstore import ModelStore
 from analyzer.names import Names
 from analyzer.netflow import Records
 from analyzer.pair import FlowTable
-from analyzer.risk import Verdict
+from analyzer.payload.inspector import RISK, Inspector
+from analyzer.risk import Finding, Verdict
 from runtime.channel import Message
 from runtime.settings import Settings
 from topology.model import Inventory
@@ -71,6 +72,7 @@ class Live:
         self._vfn_by_dpid = {vfn.dpid: vfn.number for vfn in inventory.vfns.values()}
         self._opened: list[FlowBatch] = []
         self.first = FirstPackets(inventory, settings.taps, salt)
+        self.payload = Inspector(settings, inventory, self.first.vm_on)
         self.copies = 0
         self.copies_unread = 0
         self._advisor = Advisor(first=int(time.time() * 1000))
@@ -106,6 +108,7 @@ class Live:
             self._recorder.record()
         self.learning.step(monotonic, self._fresh)
         self._fresh = False
+        self.payload.tick()
         self.journal.tick(now)
 
     def set_ports(self, dpid: int, ports: Mapping[str, int]) -> None:
@@ -121,6 +124,7 @@ class Live:
         """
         read = copies.read(count, body)
         self.first.take(dpid, read)
+        self.payload.take(dpid, read)
         opened = read.made_by(copies.OPENINGS)
         sides = self.attribution.settle(copies.openings(opened, self._vfn_by_dpid.get(dpid, -1)).sides).sides
         own = sides[~sides["spoofed"]]
@@ -144,7 +148,7 @@ class Live:
             self._core.count_packets(taken, counted.vm, counted.feature, counted.packets)
 
     def take_from_engine(self, message: Message, now: float) -> None:
-        """`cookies`, `decided` or `rules`."""
+        """`cookies`, `decided`, `rules` or `consents`."""
         data = message.data
         if message.kind == "cookies":
             self._counters.name(int(data["dpid"]), data["entries"])
@@ -152,12 +156,21 @@ class Live:
             self._advisor.decided(int(data["proposal"]), data["state"] in LIVE_STATES)
         elif message.kind == "rules":
             self._rules_changed(data["rules"], now)
+        elif message.kind == "consents":
+            self.payload.agree(data["consents"])
+
+    def payload_found(self) -> Iterator[Message]:
+        """What patterns have matched in payload: told, and never acted upon alone. Consume all messages."""
+        for found in self.payload.found():
+            finding = Finding(found.behaviour, "", 1.0, found.reason, acts=False)
+            yield from self._tell([Verdict(-1, found.vm.number, None, found.time, RISK, 1.0, (finding,), confirmed=False)])
 
     def close(self) -> None:
         """Let a fit that runs end, and archive every flow that is still open."""
         if self._recorder is not None:
             self._recorder.close()
         self.learning.close()
+        self.payload.close()
 
     def outstanding(self) -> list[Message]:
         """What to ask for again after the engine was away."""
@@ -201,7 +214,7 @@ class Live:
         for verdict in verdicts:
             who = self.names.subject(subject_of(verdict))
             self.journal.note(who, verdict)
-            if self._recorder is not None:
+            if self._recorder is not None and verdict.subject >= 0:
                 self._recorder.verdict(verdict)
             key = subject_of(verdict), verdict.behaviour
             if verdict.risk < ALERT_RISK or verdict.time < self._told.get(key, -np.inf) + REPEAT_SECONDS:

@@ -18,6 +18,7 @@ from analyzer.enginelink import CONNECTED, EngineLink
 from analyzer.exporters import Exporters, networks_of, reporting_uids
 from analyzer.live import SLICE_ROWS, Live
 from analyzer.queries import Queries
+from runtime import cores
 from runtime import log as logs
 from runtime.channel import Message, Peer, Server
 from runtime.errors import ChannelError, DynsegError
@@ -72,7 +73,7 @@ class Process:
         """Work until told to stop, or until nobody wants the process any more."""
         old = {sign: signal.signal(sign, self._stop) for sign in (signal.SIGTERM, signal.SIGINT)}
         old_wake = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        for file in (self._collector.sock, self._engine, self._awake):
+        for file in (self._collector.sock, self._engine, self._awake, self._live.payload):
             self._server.watch(file.fileno())
         log.info("collecting NetFlow at %s:%d/udp", self._settings.netflow.listen, self._settings.netflow.port)
         try:
@@ -123,6 +124,8 @@ class Process:
                 self._from_engine()
             elif event.fileno == self._collector.sock.fileno():
                 self._waiting_since = self._waiting_since or time.monotonic()
+            elif event.fileno == self._live.payload.fileno():
+                self._send(self._live.payload_found())
             else:
                 self._awake.recv(4096)
         now = time.monotonic()
@@ -217,6 +220,7 @@ class Process:
 def run(settings: Settings) -> int:
     """Run the analyzer; its exit status. Ends on SIGTERM, or `ORPHAN_SECONDS` after control has gone."""
     logs.configure("analyzer", settings.log_level)
+    cores.forbid()
     try:
         process = Process(settings)
     except DynsegError as error:

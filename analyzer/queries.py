@@ -111,6 +111,7 @@ class Queries:
             "copies": self._live.copies,
             "copies_unread": self._live.copies_unread,
             "first_packets": self._live.first.status(),
+            "payload": self._live.payload.status(),
             **self._loop(),
             "risk": self._live.journal.highest(),
         }

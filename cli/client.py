@@ -21,11 +21,13 @@ def ask(
     query: Mapping[str, Any] | None = None,
     body: Mapping[str, Any] | None = None,
     seconds: float = ANSWER_SECONDS,
+    role: Role = Role.OPERATOR,
 ) -> Any:
     """The JSON answer of a request; fields that are None are left out.
 
     Args:
         seconds: how long to wait for it.
+        role: whose token to show, of those in the tokens file.
 
     Raises:
         DynsegError: control is not there, refuses, or answers with something else.
@@ -41,7 +43,7 @@ def ask(
             url + path,
             params=_given(query),
             json=None if body is None else _given(body),
-            headers={"Authorization": f"Bearer {_token(settings)}"},
+            headers={"Authorization": f"Bearer {_token(settings, role)}"},
             timeout=seconds,
         )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -64,7 +66,7 @@ def _given(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     return {key: value for key, value in (fields or {}).items() if value is not None}
 
 
-def _token(settings: Settings) -> str:
+def _token(settings: Settings, role: Role) -> str:
     if token := os.environ.get("DYNSEG_TOKEN"):
         return token
     path = settings.tokens_file
@@ -72,7 +74,7 @@ def _token(settings: Settings) -> str:
         remedy = "set DYNSEG_TOKEN, or start control once: it makes the file"
         raise DynsegError("there is no token to show", file=path, remedy=remedy)
     tokens = load_tokens(path)
-    able = [token for token in tokens if token.role.covers(Role.OPERATOR)]
+    able = [token for token in tokens if token.role.covers(role)]
     if not able:
-        raise DynsegError("no token of an operator", file=path, remedy="add one, or set DYNSEG_TOKEN")
-    return next((token for token in able if token.role is Role.OPERATOR), able[0]).token
+        raise DynsegError(f"no token with the role {role}", file=path, remedy="add one, or set DYNSEG_TOKEN")
+    return next((token for token in able if token.role is role), able[0]).token

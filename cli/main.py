@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from cli import asking, auditing, explaining, flows, importing, models, policies, processes
+from cli import asking, auditing, consents, explaining, flows, importing, models, policies, processes
 from runtime.errors import DynsegError
 
 
@@ -31,6 +31,7 @@ for command in (
     *processes.COMMANDS,
     *asking.COMMANDS,
     *policies.COMMANDS,
+    consents.consent,
     *models.COMMANDS,
     *explaining.COMMANDS,
     flows.flows,

@@ -21,6 +21,10 @@ from policies.admission import Admitted, Refused
 from policies.aside import Aside, at_once
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
+from policies.consent import ConsentRecord
+from policies.consentbook import ConsentBook
+from policies.consentbook import message as consents_told
+from policies.consentdoc import ConsentDoc
 from policies.desired import Desired
 from policies.detections import Detection, Detections
 from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
@@ -43,9 +47,9 @@ from runtime.settings import EngineSettings, OpenFlowSettings, PayloadSettings, 
 from topology.model import Inventory
 
 LOG = logging.getLogger("dynseg.engine")
+
 _NO_PAYLOAD = PayloadSettings()
 _USUAL_TAPS = TapSettings()
-
 _SHOWN = 5
 """Entries that a drift record describes one by one."""
 _TABLE_FULL = (5, 1)
@@ -100,12 +104,16 @@ class Engine:
         self._detections = Detections()
         self._proposals: dict[str, int] = {}
         self._applies: dict[str, Apply] = {}
+        self.patterns = payload.patterns
+        """Folder of the patterns that consents may name."""
         self.enforcer = Enforcer(inventory, codec, openflow, payload.packets_per_second, Taps.of(taps))
         self.book = Book(store, inventory, settings, clock.wall())
         self.enforcer.remember(self.book.not_yet_gone())
         self.enforcer.set_rules(self.book.in_force())
         self.policies = PolicyBook(store, inventory, clock.wall())
         self.enforcer.set_policy(self.policies.policy)
+        self.consents = ConsentBook(store, inventory, clock.wall(), clock.steady(), payload.most_days)
+        self.enforcer.set_inspected(self.consents.inspected(), clock.steady())
         self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
 
     def stop(self) -> None:
@@ -163,7 +171,7 @@ class Engine:
         """The analyzer has connected: it is told what is in force and what counters mean."""
         connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
         cookies = [Outgoing("analyzer", self.enforcer.cookies(vfn)) for vfn in connected]
-        return [Outgoing("analyzer", self._rules_message()), *cookies]
+        return [Outgoing("analyzer", self._consents_message()), Outgoing("analyzer", self._rules_message()), *cookies]
 
     def from_analyzer(self, message: Message) -> list[Outgoing]:
         """A detection or a proposal."""
@@ -191,12 +199,15 @@ class Engine:
         changed = self.book.expire(wall)
         changed = self.book.retry(wall) or changed
         outgoing = self._rules_changed() if changed else []
-        outgoing += self._catch_up()
+        if self.consents.turn(wall, steady):
+            outgoing += self._consents_changed()
+        self._confirm_consents()
+        outgoing += self.catch_up()
         outgoing += self._finish(self.enforcer.timer(steady))
         self._confirm_policy()
         return outgoing
 
-    def _catch_up(self) -> list[Outgoing]:
+    def catch_up(self) -> list[Outgoing]:
         """Have one VFN compiled, aside: what comes meanwhile, isolations above all, does not wait for it."""
         work = self.enforcer.next_work()
         if work is None:
@@ -216,6 +227,8 @@ class Engine:
         walls = [time for time in due if time is not None]
         waits = [time - self.clock.wall() for time in walls]
         waits += [] if steady is None else [steady - self.clock.steady()]
+        consents = self.consents.next_time(self.clock.wall())
+        waits += [] if consents is None else [consents]
         return max(0.0, min(waits)) if waits else None
 
     def propose(self, rule: SegmentationRule) -> tuple[Admitted | Refused, list[Outgoing]]:
@@ -251,6 +264,45 @@ class Engine:
         self._keep_hits()
         return version
 
+    def grant(
+        self, doc: ConsentDoc, digests: Mapping[str, str], actor: str
+    ) -> tuple[ConsentRecord, list[Outgoing]]:
+        """Take down a consent; `digests` are those of its pattern files.
+
+        Raises:
+            PolicyError: it cannot be agreed to here and now.
+        """
+        record = self.consents.grant(doc, digests, actor, self.clock.wall())
+        LOG.info("consent %s to inspect payload of %s, of %s", record.consent.id, doc.vm or doc.segment, actor)
+        return record, self._consents_changed()
+
+    def withdraw(self, identity: str, actor: str, reason: str) -> tuple[ConsentRecord, list[Outgoing]]:
+        """End a consent: nothing is searched for it from now on, and copies that it alone asked for end at once.
+
+        Raises:
+            PolicyError: it has ended already.
+            KeyError: there is no such consent.
+        """
+        record = self.consents.withdraw(identity, actor, reason, self.clock.wall())
+        LOG.info("consent %s withdrawn by %s", identity, actor)
+        return record, self._consents_changed()
+
+    def _consents_changed(self) -> list[Outgoing]:
+        """The analyzer hears of it first: what is under way to it is not searched any more."""
+        outcome = self.enforcer.set_inspected(self.consents.inspected(), self.clock.steady())
+        return [Outgoing("analyzer", self._consents_message()), *self._finish(outcome)]
+
+    def _confirm_consents(self) -> None:
+        for record in self.consents.confirm(self._copies_as_agreed, self.clock.wall()):
+            LOG.info("consent %s: %s", record.consent.id, "copied" if record.agreed else "copied no more")
+
+    def _copies_as_agreed(self, vfn: str) -> bool | None:
+        """Was a VFN read back with just the copies that consents allow? None: it is not connected."""
+        return None if self.enforcer.states[vfn].phase is Phase.AWAY else self.enforcer.follows(vfn)
+
+    def _consents_message(self) -> Message:
+        return Message("consents", {"consents": consents_told(self.consents.in_force, self.inventory)})
+
     def site(self) -> Site:
         """What decides about packets, as it is now."""
         rules = {identity: (self.book.records[identity].rule, own) for identity, own in self.book.in_force().items()}
@@ -266,8 +318,10 @@ class Engine:
         self.hits.keep({acl.rule_id for acl in self.policies.whole.acls} | self.book.records.keys() | defaults)
 
     def _confirm_policy(self) -> None:
+        if not self.policies.pending or self.enforcer.compiling:
+            return
         connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
-        if not self.policies.pending or not connected or not all(map(self.enforcer.follows, connected)):
+        if not connected or not all(map(self.enforcer.follows, connected)):
             return
         self.policies.confirm(connected, self.clock.wall())
         LOG.info("version %d of the policy is enforced", self.policies.version.number)
@@ -329,6 +383,7 @@ class Engine:
                     if record.removed_at:
                         self.hits.forget(record.rule.id)
                 self._confirm_policy()
+                self._confirm_consents()
             case Measured(ratio, entries):
                 body = {"vfn": vfn, "enforced_ratio": round(ratio, 6), "entries": entries}
                 self.book.note(ENGINE, "ratio", now, body)

@@ -119,6 +119,20 @@ class CreateParams(_Params):
     reason: Reason = ""
 
 
+class ConsentsParams(_Params):
+    """Consents to payload inspection."""
+
+    all: bool = False
+    """Those that are over, too."""
+
+
+class WithdrawParams(_Params):
+    """A consent that is to end."""
+
+    id: Name
+    reason: Reason = ""
+
+
 class ProposeParams(_Params):
     """A segmentation rule as the analyzer proposes it."""
 
@@ -201,7 +215,7 @@ class ExplainParams(_Params):
     """By VFN: `text` of `ofproto/trace`, or `error`: why there is none."""
 
 
-Method = tuple[type[_Params], Callable[[Any, str], Answer | Later]]
+Method = tuple[type[BaseModel], Callable[[Any, str], Answer | Later]]
 
 
 def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], actor: str) -> Answer | Later:
@@ -267,7 +281,7 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
     }
 
 
-def _explain(error: ValidationError, model: type[_Params]) -> Answer:
+def _explain(error: ValidationError, model: type[BaseModel]) -> Answer:
     first = most_telling(error)
     key = ".".join(str(part) for part in first["loc"]) or "parameters"
     if first["type"] == "extra_forbidden":

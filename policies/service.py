@@ -10,6 +10,7 @@ from typing import Any
 
 from policies import requests
 from policies.admission import Refused
+from policies.consentcalls import ConsentCalls
 from policies.engine import Engine, Outgoing, new_rule_id
 from policies.explain.answer import explain, trace_plan
 from policies.explain.question import ask
@@ -42,6 +43,7 @@ class Service:
             "isolate": (requests.IsolateParams, self._isolate),
             "create": (requests.CreateParams, self._create),
             "release": (requests.RuleParams, self._release),
+            **ConsentCalls(engine, self._put).methods,
             "hits": (requests.Nothing, self._hits),
             "trace_plan": (requests.ExplainParams, self._trace_plan),
             "explain": (requests.ExplainParams, self._explain),
@@ -61,6 +63,9 @@ class Service:
     def control_gone(self) -> None:
         """Whoever called gets no answer any more: another control counts its requests anew."""
         self._caller += 1
+
+    def _put(self, outgoing: list[Outgoing]) -> None:
+        self._outgoing += outgoing
 
     def _result(self, request: int, answer: Answer, caller: int) -> list[Outgoing]:
         status, value = answer

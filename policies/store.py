@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from policies import audit, versions
+from policies import audit, consentstore, versions
+from policies.consent import ConsentRecord
 from policies.lifecycle import RuleRecord
 from policies.rules import Action, Protocol, RuleState, Scope, SegmentationRule
 from policies.versions import PolicyVersion, VersionLine
@@ -92,6 +94,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._together = False
+        self._open: sa.Connection | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Only the owner may read who was isolated and why; the database's other files inherit the mode.
@@ -103,6 +107,7 @@ class Store:
             with self._engine.begin() as connection:
                 _META.create_all(connection)
                 versions.META.create_all(connection)
+                consentstore.META.create_all(connection)
                 for trigger in _TRIGGERS:
                     connection.exec_driver_sql(trigger)
                 self.count, self.head = _head(connection)
@@ -113,21 +118,64 @@ class Store:
         """Close the database; nothing is pending."""
         self._engine.dispose()
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Whatever is written within is one transaction, which is on the disk when the block ends.
+
+        So what tells of it, or follows from it, must not leave before. A block that fails has written nothing.
+
+        Raises:
+            AuditError: the disk does not take it.
+        """
+        count, head, self._together = self.count, self.head, True
+        try:
+            yield
+            if self._open is not None:
+                self._open.commit()
+        except BaseException as error:
+            self.count, self.head = count, head
+            if isinstance(error, sa.exc.DatabaseError):
+                raise self._unwritten(error) from error
+            raise
+        finally:
+            self._together = False
+            if self._open is not None:
+                self._open.close()  # and what was not committed is rolled back
+                self._open = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """The one that is open, or one of its own."""
+        if not self._together:
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        if self._open is None:
+            self._open = self._engine.connect()
+            self._open.begin()
+        yield self._open
+
     def write(
-        self, entries: Iterable[Entry], records: Iterable[RuleRecord] = (), policy: PolicyVersion | None = None
+        self,
+        entries: Iterable[Entry],
+        records: Iterable[RuleRecord] = (),
+        policy: PolicyVersion | None = None,
+        consents: Iterable[ConsentRecord] = (),
     ) -> None:
-        """Put entries on record, and rules and a version of the policy into their new state: all of it or nothing.
+        """Put entries on record, and rules, consents and a version of the policy into their new state: all or nothing.
 
         Raises:
             AuditError: the disk does not take it; nothing of it is written.
         """
         count, head = self.count, self.head
         try:
-            with self._engine.begin() as connection:
+            with self._transaction() as connection:
                 for record in records:
                     _save(connection, record)
                 if policy is not None:
                     versions.save(connection, policy)
+                for consent in consents:
+                    consentstore.save(connection, consent)
                 rows = []
                 for entry in entries:
                     count += 1
@@ -140,8 +188,7 @@ class Store:
                     columns = ("seq", "ts", "actor", "kind", "body", "prev", "hash")
                     connection.execute(_ADD_AUDIT, [dict(zip(columns, row, strict=True)) for row in rows])
         except sa.exc.DatabaseError as error:
-            remedy = "free the disk, and let no other engine write to this file"
-            raise AuditError(f"cannot be written: {_plain(error)}", file=self.path, remedy=remedy) from error
+            raise self._unwritten(error) from error
         self.count, self.head = count, head
 
     def pending(self) -> tuple[RuleRecord, ...]:
@@ -161,38 +208,62 @@ class Store:
     def history(self, identity: str) -> tuple[tuple[float, RuleState, str], ...]:
         """(epoch seconds, state, detail) of each change of a rule, oldest first."""
         query = sa.select(_HISTORY).where(_HISTORY.c.rule == identity).order_by(_HISTORY.c.number)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return tuple((row.ts, RuleState(row.state), row.detail) for row in connection.execute(query))
 
     def policies(self, limit: int, before: int | None = None) -> tuple[VersionLine, ...]:
         """The newest versions, newest first; of those before a number, if given."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return versions.listed(connection, limit, before)
 
     def newest_policy(self) -> int:
         """Number of the last version of the policy; 0: there is none."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return versions.last_number(connection)
 
     def policy_in_force(self) -> PolicyVersion | None:
         """The last version of the policy that no switch has refused."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return versions.in_force(connection)
 
     def policy(self, number: int) -> PolicyVersion | None:
         """The version of a number."""
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return versions.numbered(connection, number)
+
+    def consents_pending(self) -> tuple[ConsentRecord, ...]:
+        """Consents that are not over, or not yet seen to be gone from the switches."""
+        with self._transaction() as connection:
+            return consentstore.pending(connection)
+
+    def consents(self, limit: int = 1000) -> tuple[ConsentRecord, ...]:
+        """The newest consents, newest first."""
+        with self._transaction() as connection:
+            return consentstore.newest(connection, limit)
+
+    def consent(self, identity: str) -> ConsentRecord | None:
+        """The consent of an id."""
+        with self._transaction() as connection:
+            return consentstore.one(connection, identity)
+
+    def latest(self) -> float:
+        """Epoch seconds of the last thing on record; 0: nothing is."""
+        with self._transaction() as connection:
+            return connection.execute(sa.select(_AUDIT.c.ts).order_by(_AUDIT.c.seq.desc()).limit(1)).scalar() or 0.0
 
     def audit(self, after: int = 0, limit: int = 100, kind: str | None = None) -> tuple[audit.AuditRow, ...]:
         """Rows of the audit log, as `policies.audit.list`."""
         return audit.list(self.path, after, limit, kind)
 
+    def _unwritten(self, error: sa.exc.DatabaseError) -> AuditError:
+        remedy = "free the disk, and let no other engine write to this file"
+        return AuditError(f"cannot be written: {_plain(error)}", file=self.path, remedy=remedy)
+
     def _records(self, where: sa.ColumnElement[bool], limit: int | None) -> tuple[RuleRecord, ...]:
         newest_first = limit is not None
         order = (_RULES.c.created.desc(), _RULES.c.id.desc()) if newest_first else (_RULES.c.created, _RULES.c.id)
         query = sa.select(_RULES.c.record).where(where).order_by(*order).limit(limit)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             return tuple(record_of(json.loads(text)) for text in connection.execute(query).scalars())
 
 

@@ -18,7 +18,7 @@ from ryu.controller.handler import CONFIG_DISPATCHER, DEAD_DISPATCHER, MAIN_DISP
 from ryu.lib import hub
 from ryu.ofproto import ofproto_v1_3 as ofproto
 
-from runtime import log, priority, settings, tokens
+from runtime import cores, log, priority, settings, tokens
 from runtime.channel import Message
 from runtime.errors import DynsegError
 from ryu_apps import parsers, rest, startup
@@ -55,6 +55,7 @@ class Control(RyuApp):
         config = settings.load()
         self._log = log.configure("control", config.log_level)
         priority.take(priority.SWITCH)
+        cores.forbid()  # copies of packets pass through here
         startup.set_ryu_defaults(config)
         network = inventory.load(config.inventory)
         self._lock = startup.own_run_dir(config)

@@ -100,10 +100,14 @@ ROUTES = (
     Route("GET", "/v1/hits", Role.VIEWER, "engine", "hits"),
     Route("GET", "/v1/explain", Role.VIEWER, "switches", "explain", _EXPLAIN, seconds=20.0),
     Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", _AUDIT),
+    Route("GET", "/v1/consents", Role.VIEWER, "engine", "consents", {"all": _one_of("true", "false")}),
+    Route("GET", "/v1/consents/{id}", Role.VIEWER, "engine", "consent"),
     Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
     Route("PUT", "/v1/policy", Role.OPERATOR, "engine", "lay_down", seconds=120.0, max_body=2 << 20, locks=True),
     Route("POST", "/v1/policy/rollback", Role.OPERATOR, "engine", "rollback", seconds=120.0, locks=True),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
+    Route("POST", "/v1/consents", Role.ADMIN, "engine", "grant", seconds=30.0),
+    Route("DELETE", "/v1/consents/{id}", Role.OPERATOR, "engine", "withdraw", {"reason": str}),
 )
 BY_NAME = {route.name: route for route in ROUTES}
