@@ -53,6 +53,11 @@ class Worker:
         """Readable when there is something for `finished`."""
         return self._reader.fileno()
 
+    @property
+    def ready(self) -> bool:
+        """Has `finished` something to give?"""
+        return not self._done.empty()
+
     def finished(self) -> list[Any]:
         """What follows from the work that is done; raises what that work raised."""
         with contextlib.suppress(BlockingIOError):

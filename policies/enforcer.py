@@ -49,6 +49,8 @@ from runtime.channel import Message
 from runtime.settings import OpenFlowSettings, PayloadSettings
 from topology.model import Inventory, Vm
 
+_HOLD_SECONDS = 1.0
+"""What has been sent is read back when all VFNs have been sent what they must hold, or so long after."""
 _PAST_REQUESTS = 1 << 32
 """Requests from here on are of what is sent past the cycle; a VFN's cycle counts from 1."""
 _MOST_PAST = 10_000
@@ -160,6 +162,8 @@ class Enforcer:
         self._own_vms = {name: [vm for vm in inventory.vms.values() if vm.vfn == name] for name in inventory.vfns}
         self._past: dict[int, _Sent] = {}
         self._requests = itertools.count(_PAST_REQUESTS)
+        self._held: list[tuple[str, int]] = []
+        self._held_since = 0.0
         self._earliest = _NEVER
         """No VFN has anything due before."""
         self.states = {name: VfnState(settings.reconcile_seconds, settings.audit_seconds) for name in inventory.vfns}
@@ -363,7 +367,7 @@ class Enforcer:
 
     def timer(self, now: float) -> Outcome:
         """Time has passed."""
-        outcome = Outcome()
+        outcome = Outcome(control=self._release(now))
         if self._earliest <= now:
             for vfn, state in self.states.items():
                 if state.due is not None and state.due <= now:
@@ -373,7 +377,8 @@ class Enforcer:
 
     def next_time(self) -> float | None:
         """When `timer` will next have something to do, or a little earlier."""
-        return None if self._earliest == _NEVER else self._earliest
+        earliest = min(self._earliest, self._held_since + _HOLD_SECONDS) if self._held else self._earliest
+        return None if earliest == _NEVER else earliest
 
     def missing_ports(self, vfn: str) -> tuple[str, ...]:
         """Interface names of the inventory that a connected VFN does not have."""
@@ -417,10 +422,27 @@ class Enforcer:
             self._earliest = min(self._earliest, state.due)
         outcome = Outcome()
         for command in commands:
-            outcome.control += self._messages(vfn, command)
+            if isinstance(command, Read) and command.cookies is None and state.rounds and self.compiling:
+                self._hold(vfn, command.request, now)
+            else:
+                outcome.control += self._messages(vfn, command)
             if not isinstance(command, (Read, Count, Again, DropMeters)):
                 outcome.news.append(News(vfn, command))
         return outcome
+
+    def _hold(self, vfn: str, request: int, now: float) -> None:
+        """Put a reading of what has just been sent off: what others have not been sent yet comes first."""
+        if not self._held:
+            self._held_since = now
+        self._held.append((vfn, request))
+
+    def _release(self, now: float) -> list[Message]:
+        """Readings that have waited long enough, but for those that nobody waits for any more."""
+        if not self._held or (self.compiling and now < self._held_since + _HOLD_SECONDS):
+            return []
+        held, self._held = self._held, []
+        due = [(vfn, Read(request)) for vfn, request in held if self.states[vfn].request == request]
+        return [message for vfn, read in due for message in self._messages(vfn, read)]
 
     def _messages(self, vfn: str, command: Command) -> list[Message]:
         """What a command of a VFN's machine means for control."""

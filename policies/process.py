@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,9 @@ LOG = logging.getLogger("dynseg.engine")
 ORPHAN_SECONDS = 30.0
 """Without control for so long, the engine ends; the switches go on by themselves."""
 _LONGEST_WAIT = 1.0
+TURN_SECONDS = 0.005
+"""So long events are taken before what they wrote is put on the disk, all at once, and what follows from them is sent.
+A bundle of hundreds of VFNs each would otherwise wait for the disk by itself."""
 _ROLES = ("control", "analyzer")
 
 
@@ -62,6 +67,8 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 aside=compiling,
                 reading=reading,
             )
+            gc.collect()
+            gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
             _Loop(engine, server, (compiling, reading)).run(
                 stop or (lambda: ending is not None and bool(ending.received))
@@ -82,6 +89,7 @@ class _Loop:
         self._server = server
         self._workers = workers
         self._peers: dict[str, Peer] = {}
+        self._outgoing: list[tuple[Peer, Outgoing]] = []
         self._alone_since: float | None = time.monotonic()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -89,14 +97,34 @@ class _Loop:
         while not stop():
             patience = self._engine.patience()
             wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
-            for event in self._server.poll(wait):
-                self._take(event)
-            for worker in self._workers:
-                self._send(worker.finished())
-            self._send(self._engine.timer())
+            events = deque(self._server.poll(wait))
+            self._turn(events)
+            while events:
+                self._turn(events)
             if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
                 return
+
+    def _turn(self, events: deque[Event]) -> None:
+        """Take some events, and send what follows from them when all that they wrote is on the disk."""
+        with self._engine.store.together():
+            end = time.monotonic() + TURN_SECONDS
+            while events and time.monotonic() < end:
+                event = events.popleft()
+                self._take(event)
+                if _is_asking(event):
+                    break
+                if any(worker.ready for worker in self._workers):
+                    self._collect()  # so that they have work again
+            self._collect()
+            self._put(self._engine.timer())
+        self._send()
+
+    def _collect(self) -> None:
+        """What follows from work that was put aside and is done."""
+        for worker in self._workers:
+            self._put(worker.finished())
+        self._put(self._engine.catch_up())
 
     def _take(self, event: Event) -> None:
         peer, message = event.peer, event.message
@@ -114,11 +142,11 @@ class _Loop:
 
     def _handle(self, role: str, message: Message) -> None:
         if role == "analyzer":
-            self._send(self._engine.from_analyzer(message))
+            self._put(self._engine.from_analyzer(message))
         elif message.kind == "call":
-            self._send(self._service.call(message))
+            self._put(self._service.call(message))
         else:
-            self._send(self._engine.from_control(message))
+            self._put(self._engine.from_control(message))
 
     def _hello(self, peer: Peer, message: Message) -> None:
         role = message.data.get("role")
@@ -129,7 +157,7 @@ class _Loop:
         known_before = role in self._peers
         self._peers[role] = peer
         if role == "analyzer":
-            self._send(self._engine.analyzer_here())
+            self._put(self._engine.analyzer_here())
             return
         self._alone_since = None
         if known_before:  # what the one before had under way will not be answered
@@ -137,7 +165,7 @@ class _Loop:
 
     def _control_gone(self) -> None:
         self._service.control_gone()
-        self._send(self._engine.control_gone())
+        self._put(self._engine.control_gone())
 
     def _gone(self, peer: Peer, role: str | None) -> None:
         if role is None:
@@ -148,15 +176,22 @@ class _Loop:
             self._alone_since = time.monotonic()
             self._control_gone()
 
-    def _send(self, outgoing: list[Outgoing]) -> None:
-        for out in outgoing:
-            peer = self._peers.get(out.to)
-            if peer is None:
-                continue  # who is away is told everything when it comes back
+    def _put(self, outgoing: list[Outgoing]) -> None:
+        """To be sent to who is there now; who is away is told everything when it comes back."""
+        self._outgoing += [(peer, out) for out in outgoing if (peer := self._peers.get(out.to)) is not None]
+
+    def _send(self) -> None:
+        outgoing, self._outgoing = self._outgoing, []
+        for peer, out in outgoing:
             try:
                 self._server.send(peer, out.message)
             except ChannelError as error:
                 LOG.error("%s to %s was not sent: %s", out.message.kind, out.to, error)  # noqa: TRY400
+
+
+def _is_asking(event: Event) -> bool:
+    """Does somebody wait, or an isolation? Then it goes on at once."""
+    return event.message is not None and event.message.kind in ("call", "propose")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ setting is never written again, and a controller row that is there is changed in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +83,11 @@ def elements(value: Any) -> list[Any]:
     """The elements of an OVSDB set, which is written as the bare element when it has one; uuids as strings."""
     items = value[1] if isinstance(value, list) and value[0] == "set" else [value]
     return [item[1] if isinstance(item, list) and item[0] == "uuid" else item for item in items]
+
+
+def joined(several: Iterable[Sequence[str]]) -> list[str]:
+    """Arguments of several transactions as those of one: the rows that each makes keep names of their own."""
+    return [re.sub(r"=\[?@[a-z]+", rf"\g<0>{number}", word) for number, words in enumerate(several) for word in words]
 
 
 def mapping(value: Any) -> dict[str, str]:

@@ -5,6 +5,7 @@ Handlers here only pass on: they run in the greenthread that feeds OpenFlow, whi
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -102,6 +103,10 @@ class Control(RyuApp):
         for room in (self._ovsdb, self._counters, self._lag):
             hub.spawn(room.run)
         _end_on_signals(hub.getcurrent())
+        # What is there by now stays: the collector would look through Ryu's hundreds of thousands of objects again and
+        # again, for up to a tenth of a second, and nobody would be answered meanwhile.
+        gc.collect()
+        gc.freeze()
         self._log.info("control of %s is up as process %d", startup.product_version(), os.getpid())
 
     def close(self) -> None:

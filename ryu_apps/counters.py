@@ -23,6 +23,8 @@ TABLES = (Table.SOURCE, Table.ENFORCEMENT, Table.REVERSE, Table.DENIED, Table.SH
 """What each VM sends at all, and what the rules decided about it."""
 SHARE = 0.02
 """At most this part of a VFN's time goes into counting: while a switch gathers counters it does nothing else."""
+FEW = 1000
+"""So many counters a switch gives within a millisecond."""
 
 
 class Counters:
@@ -39,17 +41,20 @@ class Counters:
         self._takers = takers
         self._seconds = seconds
         self._asked: set[int] = set()
+        self._large: set[int] = set()
+        """VFNs that had more than `FEW` counters when they were last asked."""
 
     def run(self) -> None:
-        """Ask for ever."""
+        """Ask for ever, one VFN after the other: the answers of hundreds at once would hold the hub."""
         while True:
-            hub.sleep(self._seconds)
-            if not any(taker.connected for taker in self._takers):
-                continue
-            for session in self._sessions:
+            sessions = tuple(self._sessions) if any(taker.connected for taker in self._takers) else ()
+            for session in sessions:
                 if session.vfn.dpid not in self._asked:
                     self._asked.add(session.vfn.dpid)
                     hub.spawn(self._ask, session)
+                hub.sleep(self._seconds / len(sessions))
+            if not sessions:
+                hub.sleep(self._seconds)
 
     def _ask(self, session: Session) -> None:
         began = time.monotonic()
@@ -67,9 +72,12 @@ class Counters:
             self._asked.discard(session.vfn.dpid)
 
     def _hand_out(self, session: Session) -> None:
-        # Table by table, so that what is urgent does not wait for the answers to all of them.
-        requests = (stats.request(0, table) for table in TABLES)
+        requests = [stats.request(0, table) for table in TABLES]
+        if session.vfn.dpid not in self._large:
+            requests = [b"".join(requests)]  # each waking of a switch costs it more than a few entries
         counters = np.concatenate([stats.decode_counters(part.raw) for one in requests for part in session.read(one)])
+        # Table by table where there are many, so that what is urgent does not wait for the answers to all of them.
+        (self._large.add if len(counters) > FEW else self._large.discard)(session.vfn.dpid)
         data = {"dpid": session.vfn.dpid, "time": time.time(), "n": len(counters)}
         message = Message("counters", data, counters.tobytes())
         for taker in self._takers:

@@ -19,7 +19,7 @@ from ryu.lib import hub
 
 from runtime.errors import SettingsError, TransientError
 from ryu_apps import datapath
-from ryu_apps.bridges import MONITORED, Database, Targets, commands
+from ryu_apps.bridges import MONITORED, Database, Targets, commands, joined
 from ryu_apps.passes import Passes
 from topology.model import Inventory, Vfn
 
@@ -30,6 +30,9 @@ LONGEST_BACKOFF = 15.0
 REMEDY = "start Open vSwitch, run control as root, or set ovsdb.manage_bridges to false and set the bridges yourself"
 _RECEIVE_BYTES = 1 << 20
 _MAX_TEXT = 64 << 20
+_FENCE = "written"
+_AT_ONCE = 500
+"""Bridges that are set by one command, whose length has a limit."""
 
 
 def connect(endpoint: str) -> socket.socket:
@@ -83,6 +86,7 @@ class Ovsdb:
         self._run_dir = run_dir if endpoint.startswith("unix:") else None
         self._passes = Passes(run_dir)
         self._interface_ids: Mapping[str, str] = {}
+        self._writes = 0
 
     def run(self) -> None:
         """Follow the database for ever; when it goes away, control goes on and tries again."""
@@ -145,13 +149,16 @@ class Ovsdb:
             self._on_interface_ids(ids)
         if self._targets is None:
             return
-        for vfn in self._inventory.vfns.values():
-            arguments = commands(vfn, self._targets, database)
-            if arguments:
-                LOG.info("setting bridge %s: %s", vfn.bridge, " ".join(arguments))
-                self._write(arguments)
+        wanted = {vfn.bridge: commands(vfn, self._targets, database) for vfn in self._inventory.vfns.values()}
+        differing = [(bridge, arguments) for bridge, arguments in wanted.items() if arguments]
+        for start in range(0, len(differing), _AT_ONCE):
+            some = differing[start : start + _AT_ONCE]
+            for bridge, arguments in some:
+                LOG.info("setting bridge %s: %s", bridge, " ".join(arguments))
+            self._write(joined(arguments for _, arguments in some))
 
     def _write(self, arguments: list[str]) -> None:
+        self._writes += 1
         # --no-wait: the switch takes the settings up by itself, and its session shows that it has.
         command = ["ovs-vsctl", f"--db={self._endpoint}", "--timeout=10", "--no-wait", *arguments]
         try:
@@ -173,12 +180,20 @@ class Ovsdb:
             _send(sock, {"method": "monitor", "id": 0, "params": ["Open_vSwitch", None, columns]})
             self.connected = True
             tables: dict[str, dict[str, Any]] = {table: {} for table in MONITORED}
+            changed, seen = False, self._writes
             for messages in _receive(sock):
-                changed = False
                 for message in messages:
-                    changed |= _take(sock, message, tables)
-                if changed:
+                    if message.get("id") == _FENCE:
+                        seen = self._writes
+                    else:
+                        changed |= _take(sock, message, tables)
+                if changed and seen == self._writes:
+                    changed = False
                     yield Database(tables)
+                    if seen != self._writes:
+                        # What was written comes back before the answer to this. A replica that has only a part of it
+                        # would have the rest written again, and a bridge with a new controller loses its session.
+                        _send(sock, {"method": "echo", "id": _FENCE, "params": []})
 
 
 def _words(error: OSError) -> str:

@@ -20,6 +20,9 @@ LOG = logging.getLogger("dynseg.control.relay")
 
 MOST_BYTES = 1 << 16
 """Of parts that go on together; a part of a large reply is as long by itself."""
+READINGS = 16
+"""So many VFNs are read at the same time. When a policy changes hundreds wait for the same pass of the switch, and
+their answers all at once would hold the hub."""
 
 
 class Relay:
@@ -36,6 +39,7 @@ class Relay:
         self._engine = engine
         self._wait_until_followed = wait_until_followed
         self._changed: set[int] = set()
+        self._readings = hub.Semaphore(READINGS)
 
     def take(self, message: Message) -> None:
         """Start what the engine asks for. A VFN that is gone needs no answer: its `vfn_down` is on the way."""
@@ -63,9 +67,10 @@ class Relay:
             self._changed.discard(session.vfn.dpid)
             self._wait_until_followed(session.vfn)
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
-        for part in joined(session.read(message.body)):
-            told = {**data, "kind": _KINDS[part.kind], "last": part.last}
-            self._engine.send(Message("installed", told, part.raw))
+        with self._readings:
+            for part in joined(session.read(message.body)):
+                told = {**data, "kind": _KINDS[part.kind], "last": part.last}
+                self._engine.send(Message("installed", told, part.raw))
 
     def _apply(self, session: Session, message: Message) -> None:
         if message.data.get("entries", True):

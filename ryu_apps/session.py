@@ -140,7 +140,7 @@ class Session:
             TransientError: the requests are not OpenFlow messages.
         """
         # One transaction id for all: the switch answers in order, so the end of the last answer is the end of all.
-        xid = self.datapath.set_xid(self.datapath.ofproto_parser.OFPFlowStatsRequest(self.datapath))
+        xid = self.datapath.set_xid(self.datapath.ofproto_parser.OFPBarrierRequest(self.datapath))
         labelled, unanswered = multipart.relabel(requests, xid)
         parts = self._reads[xid] = hub.Queue()
         try:

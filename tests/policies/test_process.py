@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import signal
 import subprocess
@@ -94,6 +95,23 @@ def test_control_and_analyzer_are_served(config: Settings) -> None:
     kinds = [row.kind for row in audit.list(config.database)]
     assert kinds == ["started", "ratio", "admitted", "stopped"]
     assert audit.verify(config.database).ok
+
+
+def test_what_is_sent_is_on_the_disk(config: Settings) -> None:
+    """Whoever hears of a decision finds it in the audit log already, as another process reads it."""
+    with running(config):
+        control = hello(config, "control")
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}, "down": []}))
+        receive(control, "read")
+        asking = {"actor": "anna", "role": "operator"}
+        control.send(Message("call", {"request": 1, "method": "isolate", "params": {"name": "web1"}, **asking}))
+        assert receive(control, "apply").data["urgent"] is True
+        assert [row.kind for row in audit.list(config.database)] == ["started", "admitted"]
+        rule = json.loads(receive(control, "result").body)["id"]
+        control.send(Message("call", {"request": 2, "method": "release", "params": {"id": rule}, **asking}))
+        receive(control, "result")
+        assert [row.kind for row in audit.list(config.database)] == ["started", "admitted", "released"]
+        control.close()
 
 
 def test_rubbish_and_strangers_do_no_harm(config: Settings) -> None:

@@ -283,3 +283,27 @@ def test_what_is_no_json_is_refused_before_it_is_written(tmp_path: Path) -> None
         store.write([Entry(1.0, "engine", "note", {"x": float("nan")})])
     assert store.count == 0
     store.close()
+
+
+def test_what_is_written_together_is_one_transaction(tmp_path: Path) -> None:
+    """Nobody else sees a part of it, who writes it reads it, and at the end all of it is on the disk."""
+    store = Store(tmp_path / "x.sqlite")
+    with store.together():
+        for second in (1.0, 2.0):
+            store.write([Entry(second, "engine", "note", {})], [RECORD])
+        assert store.rule(RECORD.rule.id) == RECORD
+        assert audit.verify(store.path).count == 0
+    assert (audit.verify(store.path).count, audit.verify(store.path).head) == (2, store.head)
+    store.close()
+
+
+def test_together_is_all_or_nothing(tmp_path: Path) -> None:
+    """When the second of two writes fails the first is not there, either, and the chain goes on from before."""
+    store = Store(tmp_path / "x.sqlite")
+    with pytest.raises(ValueError, match="JSON"), store.together():
+        store.write([Entry(1.0, "engine", "note", {})], [RECORD])
+        store.write([Entry(2.0, "engine", "note", {"x": float("nan")})])
+    assert (store.count, store.rules()) == (0, ())
+    store.write([Entry(3.0, "engine", "note", {})])
+    assert audit.verify(store.path).head == store.head
+    store.close()
