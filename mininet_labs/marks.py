@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mininet_labs.errors import LabError
 
@@ -32,7 +33,36 @@ def sweep() -> list[str]:
     marks = {mark for mark in _marks().values() if _of(int(mark.partition("-")[0])) != mark}
     dead = [bridge for mark in marks for bridge in _with(mark)]
     _remove(dead)
+    forget_orphans()
     return dead
+
+
+def forget_orphans() -> None:
+    """Remove sets of IPFIX collectors whose bridge has been deleted.
+
+    They keep the bridge's row, and a new bridge of its name would be one of two. A control that runs, or ends orderly,
+    leaves none.
+    """
+    alive = set(_uuids(_rows("Open_vSwitch", "bridges")[0][0]))
+    sets = _rows("Flow_Sample_Collector_Set", "_uuid,bridge")
+    dead = [uuid for (_, uuid), bridge in sets if not alive.intersection(_uuids(bridge))]
+    if dead:
+        run(
+            "ovs-vsctl",
+            *(w for uuid in dead for w in ("--", "--if-exists", "destroy", "Flow_Sample_Collector_Set", uuid)),
+        )
+
+
+def _rows(table: str, columns: str) -> list[list[Any]]:
+    found: list[list[Any]] = json.loads(run("ovs-vsctl", "--format=json", f"--columns={columns}", "list", table))[
+        "data"
+    ]
+    return found
+
+
+def _uuids(value: Any) -> list[str]:
+    """Of a reference, or a set of them, as OVSDB writes them (RFC 7047, 5.1)."""
+    return [uuid for _, uuid in (value[1] if value[0] == "set" else [value])]
 
 
 def run(*command: str) -> str:
@@ -58,7 +88,7 @@ def _of(pid: int) -> str:
 
 def _marks() -> dict[str, str]:
     """Bridge -> mark, of every lab on this machine."""
-    rows = json.loads(run("ovs-vsctl", "--format=json", "--columns=name,external_ids", "list", "Bridge"))["data"]
+    rows = _rows("Bridge", "name,external_ids")
     return {name: dict(ids)[MARK] for name, (_, ids) in rows if MARK in dict(ids)}
 
 
@@ -72,6 +102,7 @@ def _remove(bridges: Sequence[str]) -> None:
         return
     ports = run("ovs-vsctl", *(word for bridge in bridges for word in ("--", "list-ports", bridge))).split()
     run("ovs-vsctl", *(word for bridge in bridges for word in ("--", "--if-exists", "del-br", bridge)))
+    forget_orphans()
     for port in ports:
         if Path(f"/sys/class/net/{port}").exists():
             # The other end's deletion may take this one along in between: gone is what is wanted.

@@ -113,6 +113,7 @@ class Control(RyuApp):
         """An orderly end takes engine and analyzer along; Ryu calls this."""
         ending = [hub.spawn(supervisor.stop) for supervisor in self._supervisors.values()]
         hub.joinall(ending)
+        self._ovsdb.close()
         self._lock.truncate(0)
         self._lock.close()
 

@@ -19,7 +19,7 @@ from ryu.lib import hub
 
 from runtime.errors import SettingsError, TransientError
 from ryu_apps import datapath
-from ryu_apps.bridges import MONITORED, Database, Targets, commands, joined
+from ryu_apps.bridges import MONITORED, Database, Targets, commands, forget, joined
 from ryu_apps.passes import Passes
 from topology.model import Inventory, Vfn
 
@@ -86,6 +86,7 @@ class Ovsdb:
         self._run_dir = run_dir if endpoint.startswith("unix:") else None
         self._passes = Passes(run_dir)
         self._interface_ids: Mapping[str, str] = {}
+        self._collector_sets: list[str] = []
         self._writes = 0
 
     def run(self) -> None:
@@ -149,6 +150,10 @@ class Ovsdb:
             self._on_interface_ids(ids)
         if self._targets is None:
             return
+        if orphans := database.orphans:
+            self._write(forget(orphans))
+        sets = database.collector_sets
+        self._collector_sets = [sets[vfn.bridge][0] for vfn in self._inventory.vfns.values() if vfn.bridge in sets]
         wanted = {vfn.bridge: commands(vfn, self._targets, database) for vfn in self._inventory.vfns.values()}
         differing = [(bridge, arguments) for bridge, arguments in wanted.items() if arguments]
         for start in range(0, len(differing), _AT_ONCE):
@@ -156,6 +161,14 @@ class Ovsdb:
             for bridge, arguments in some:
                 LOG.info("setting bridge %s: %s", bridge, " ".join(arguments))
             self._write(joined(arguments for _, arguments in some))
+
+    def close(self) -> None:
+        """Have nobody told of IPv6 flows any more: a bridge could not be deleted whole while it is."""
+        if self._collector_sets:
+            try:
+                self._write(forget(self._collector_sets))
+            except TransientError as error:
+                LOG.warning("sets of IPFIX collectors stay: %s", error)
 
     def _write(self, arguments: list[str]) -> None:
         self._writes += 1

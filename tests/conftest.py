@@ -9,6 +9,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from mininet_labs import marks
+
 ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("dynseg", deadline=None)  # the first example may have to compile a loop
 hypothesis.settings.load_profile("dynseg")
@@ -21,13 +23,17 @@ def _deploy_ovs(command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before the first test marked `ovs`, and before its fixtures: see that Open vSwitch runs."""
+    """Before a test marked `ovs`, and before its fixtures: see that Open vSwitch runs and nothing old is in the way."""
     if item.get_closest_marker("ovs") is None:
         return
     if os.geteuid() != 0:
         pytest.skip("needs root: it makes bridges and network namespaces")
-    if _STARTED_BY_US in item.config.stash:
-        return
+    if _STARTED_BY_US not in item.config.stash:
+        _start_ovs(item)
+    marks.forget_orphans()  # of a control that was killed
+
+
+def _start_ovs(item: pytest.Item) -> None:
     was_running = _deploy_ovs("status").returncode == 0
     if not was_running:
         done = _deploy_ovs("start")

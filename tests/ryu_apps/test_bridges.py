@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ryu_apps.bridges import Database, Targets, commands, elements
+from policies.entries import COLLECTOR_SET
+from ryu_apps.bridges import MOST_CACHED, Database, Targets, commands, elements
 from topology.model import Vfn
 
 VFN = Vfn("leaf1", 0x0102, 0x11, "br1")
@@ -24,6 +25,8 @@ NETFLOW = {
     "engine_id": 2,
     "add_id_to_interface": False,
 }
+IPFIX = {"targets": "127.0.0.1:2055", "cache_active_timeout": 1, "cache_max_flows": MOST_CACHED}
+COLLECTORS = {"id": COLLECTOR_SET, "bridge": ["uuid", "b"], "ipfix": ["uuid", "i"]}
 BRIDGE = {
     "name": "br1",
     "other_config": ["map", [["datapath-id", "0000000000000011"]]],
@@ -35,11 +38,21 @@ BRIDGE = {
 
 
 def database(
-    bridge: dict[str, Any] | None = None, controller: dict[str, Any] | None = None, **more: dict[str, Any]
+    bridge: dict[str, Any] | None = None,
+    controller: dict[str, Any] | None = None,
+    ipfix: dict[str, Any] | None = None,
+    collectors: dict[str, Any] | None = None,
+    **more: dict[str, Any],
 ) -> Database:
-    bridges: dict[str, dict[str, Any]] = {"b": BRIDGE | (bridge or {}), **more}
     return Database(
-        {"Bridge": bridges, "Controller": {"c": CONTROLLER | (controller or {})}, "NetFlow": {"n": NETFLOW}}
+        {
+            "Open_vSwitch": {"o": {"bridges": ["set", [["uuid", uuid] for uuid in ("b", *more)]]}},
+            "Bridge": {"b": BRIDGE | (bridge or {}), **more},
+            "Controller": {"c": CONTROLLER | (controller or {})},
+            "NetFlow": {"n": NETFLOW},
+            "IPFIX": {"i": IPFIX | (ipfix or {})},
+            "Flow_Sample_Collector_Set": {"f": COLLECTORS | (collectors or {})},
+        }
     )
 
 
@@ -95,6 +108,40 @@ def test_a_netflow_row_that_two_bridges_share_is_not_changed() -> None:
     assert arguments[:4] == ["--", "--id=@netflow", "create", "NetFlow"]
     assert "engine_type=1" in arguments
     assert "engine_id=2" in arguments
+
+
+def test_an_ipfix_row_is_changed_in_place() -> None:
+    """Only what differs."""
+    assert commands(VFN, TARGETS, database(ipfix={"targets": "127.0.0.1:9"})) == [
+        "--", "set", "IPFIX", "i", 'targets="127.0.0.1:2055"',
+    ]  # fmt: skip
+
+
+def test_what_refers_to_a_deleted_bridge_is_removed() -> None:
+    """Else a new bridge of its name would be one of two; other owners' sets stay."""
+    gone = {"bridge": ["uuid", "gone"]}
+    assert database(collectors=gone).orphans == ["f"]
+    assert database(collectors=gone | {"id": 7}).orphans == []
+    assert database().orphans == []
+    left = database()
+    tables = {**left.tables, "Bridge": {"gone": BRIDGE, **left.tables["Bridge"]}}
+    assert list(Database(tables).bridges) == ["b"]
+
+
+@pytest.mark.parametrize("collectors", [{"id": 7}, {"bridge": ["uuid", "another"]}])
+def test_a_bridge_without_our_set_of_collectors_gets_one(collectors: dict[str, Any]) -> None:
+    """Another number's set, or another bridge's, is none of ours; one transaction makes both rows."""
+    arguments = commands(VFN, TARGETS, database(collectors=collectors))
+    assert arguments[:4] == ["--", "--id=@ipfix", "create", "IPFIX"]
+    assert arguments[-5:] == [
+        "create", "Flow_Sample_Collector_Set", f"id={COLLECTOR_SET}", "bridge=@bridge", "ipfix=@ipfix",
+    ]  # fmt: skip
+
+
+def test_a_set_of_collectors_that_lost_its_row_gets_a_new_one() -> None:
+    """The set itself stays."""
+    arguments = commands(VFN, TARGETS, database(collectors={"ipfix": ["set", []]}))
+    assert arguments[-4:] == ["set", "Flow_Sample_Collector_Set", "f", "ipfix=@ipfix"]
 
 
 def test_interface_ids_are_read_from_external_ids() -> None:
