@@ -1,5 +1,6 @@
-"""The name of the server in what a client says first: TLS ClientHello (SNI) or an HTTP request (Host). Nothing else of it
-is kept, and nothing of it is written anywhere.
+"""The name of the server in what a client says first: TLS ClientHello (SNI) or an HTTP request (Host).
+
+Nothing else of it is kept, and nothing of it is written anywhere.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def server_name(data: bytes) -> tuple[str, Source] | None:
 
 
 def _from_tls(data: bytes) -> str | None:
-    """SNI (RFC 6066). A hello that goes on in another segment is filled up with zeros, which are no extension's name."""
+    """SNI (RFC 6066). A hello that goes on in another segment is filled up with zeros: no extension's name."""
     if len(data) < _RECORD + 4 or data[_RECORD] != _CLIENT_HELLO:
         return None
     length = int.from_bytes(data[_RECORD + 1 : _RECORD + 4], "big")

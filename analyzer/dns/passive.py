@@ -1,5 +1,7 @@
-"""Addresses and their names, as each VM was told them. An answer counts only from a resolver that VMs are meant to ask,
-and only while the VM's own question for that name is open there: so nobody else can put a name on an address.
+"""Addresses and their names, as each VM was told them.
+
+An answer counts only from a resolver that VMs are meant to ask, and only while the VM's own question for that name is
+open there: so nobody else can put a name on an address.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ class PassiveDns:
         return True
 
     def call(self, time: float, vm: int, address: Address, name: str, source: Source, ttl: int = 0) -> None:
-        """An address has a name for a VM. What a resolver says is not overruled, while it holds, by what the VM says."""
+        """An address has a name for a VM. While what a resolver says holds, the VM does not overrule it."""
         names = self._names.setdefault(vm, OrderedDict())
         known = names.get(address)
         if known is not None and source is not Source.DNS and known.source is Source.DNS and time <= known.expires:

@@ -27,6 +27,7 @@ from policies.acl import Acl, AddressList, Peer, Policy, Service
 from policies.codec import COPIES_METER
 from policies.entries import Output, TableEntry
 from policies.pipeline.compile import Compiler, Network
+from policies.pipeline.taps import Taps, copy_meters
 from policies.rules import Protocol, Tier, Verdict
 from runtime.settings import OpenFlowSettings
 from ryu_apps.wire.codec import WireCodec
@@ -56,6 +57,7 @@ _LENGTHS = {4: ((32, 40), (24, 30), (22, 10), (20, 8), (16, 8), (29, 4)), 6: ((4
 """Prefix lengths of the list and their weights, by IP version: as in public block lists."""
 _SEED = 7
 _CHUNK = 5_000
+_USUAL_TAPS = Taps()
 _INVENTORY = Path(__file__).with_name("datapath.yaml")
 
 
@@ -85,11 +87,12 @@ class DataPath:
 
 
 @contextmanager
-def data_path(bench: Bench, connections_per_second: int) -> Iterator[DataPath]:
+def data_path(bench: Bench, connections_per_second: int, taps: Taps = _USUAL_TAPS) -> Iterator[DataPath]:
     """Both bridges up, programmed and followed; short connections and iperf3 are served by every server.
 
     Args:
         connections_per_second: meter of each VM's new connections on the full one.
+        taps: what the full one copies to the controller.
 
     Raises:
         LabError: a bridge or interface of ours is there already, or the switch refuses an entry.
@@ -99,7 +102,7 @@ def data_path(bench: Bench, connections_per_second: int) -> Iterator[DataPath]:
         network = stack.enter_context(LabNetwork(inventory))
         full, bare = stack.enter_context(connection(FULL)), stack.enter_context(connection(BARE))
         bare.send(WireCodec().add(TableEntry(0, 0, (), (Output(_NORMAL),))))
-        entries = _program(full, inventory, connections_per_second)
+        entries = _program(full, inventory, connections_per_second, taps)
         bench.say(f"{FULL} holds {entries} entries")
         stack.enter_context(_reporting())
         for server in ("server", "swift2", "bare2"):
@@ -119,13 +122,16 @@ def follow() -> None:
         marks.run("ovs-appctl", "revalidator/wait")
 
 
-def _program(full: Connection, inventory: Inventory, connections_per_second: int) -> int:
+def _program(full: Connection, inventory: Inventory, connections_per_second: int, taps: Taps) -> int:
     """Put the compiled entries into the full bridge; returns how many."""
-    codec = WireCodec()
+    codec, ports = WireCodec(), _ports()
+    ends = [end.port for end in (*inventory.vms.values(), *inventory.outside.values()) if end.vfn == FULL]
+    most = OpenFlowSettings().copies_per_second
+    copies = copy_meters([ports[name] for name in ends], most, taps)
     meters = {vm.number: connections_per_second for vm in inventory.vms.values() if vm.vfn == FULL}
     full.send(codec.drop_meters([COPIES_METER]))
-    full.send(codec.set_meters({COPIES_METER: OpenFlowSettings().copies_per_second, **meters}))
-    network = Network(inventory, policy(tuple(inventory.segments)), {}, {FULL: _ports()})
+    full.send(codec.set_meters({COPIES_METER: most, **copies, **meters}))
+    network = Network(inventory, policy(tuple(inventory.segments)), {}, {FULL: ports}, taps)
     desired = list(Compiler(lambda entries: [codec.cookie(entry) for entry in entries]).compile(network, FULL).values())
     for start in range(0, len(desired), _CHUNK):
         full.send(b"".join(map(codec.add, desired[start : start + _CHUNK])))

@@ -37,23 +37,23 @@ MIN_THROUGHPUT, MAX_P99 = 0.95, 1.2
 def rows(bench: Bench) -> list[Row]:
     """Cost, throughput and delay, each as a ratio to the bare switch's."""
     with data_path(bench, NO_LIMIT) as path:
-        cost = _in_turns(bench, "us a connection", tuple(PAIRS), TURNS, lambda pair: _cost(path, *PAIRS[pair]))
-        rate = _in_turns(
+        cost = in_turns(bench, "us a connection", tuple(PAIRS), TURNS, lambda pair: cost_of(path, *PAIRS[pair]))
+        rate = in_turns(
             bench, "Gbit/s", ("bare", "stateful"), 1, lambda pair: throughput(path, *PAIRS[pair], TRANSFER_SECONDS)
         )
-        delay = _in_turns(
+        delay = in_turns(
             bench, "ms p99", ("bare", "stateful"), TURNS, lambda pair: pings(path, *PAIRS[pair], PINGS).quantile(0.99)
         )
         told = f"{path.entries} entries"
     return [
-        _row("whole pipeline, CPU per short TCP connection", cost, "stateful", "<=", MAX_STATEFUL, "us", told),
-        _row("the same in a stateless segment", cost, "stateless", "<=", MAX_STATELESS, "us", told),
-        _row("whole pipeline, iperf3 throughput", rate, "stateful", ">=", MIN_THROUGHPUT, "Gbit/s", told),
-        _row("whole pipeline, ping p99", delay, "stateful", "<=", MAX_P99, "ms", told),
+        ratio("whole pipeline, CPU per short TCP connection", cost, "stateful", "<=", MAX_STATEFUL, "us", told),
+        ratio("the same in a stateless segment", cost, "stateless", "<=", MAX_STATELESS, "us", told),
+        ratio("whole pipeline, iperf3 throughput", rate, "stateful", ">=", MIN_THROUGHPUT, "Gbit/s", told),
+        ratio("whole pipeline, ping p99", delay, "stateful", "<=", MAX_P99, "ms", told),
     ]
 
 
-def _cost(path: DataPath, client: str, server: str) -> float:
+def cost_of(path: DataPath, client: str, server: str) -> float:
     """Microseconds of the switch daemon a short connection, until nothing of it is cached any more."""
     address = path.inventory.vms[server].addresses[0]
     before = switch_seconds()
@@ -63,7 +63,7 @@ def _cost(path: DataPath, client: str, server: str) -> float:
     return 1e6 * (switch_seconds() - before) / CONNECTIONS
 
 
-def _in_turns(
+def in_turns(
     bench: Bench, unit: str, names: Sequence[str], turns: int, measure: Callable[[str], float]
 ) -> Mapping[str, Sequence[float]]:
     """A figure a round by name; who begins changes from turn to turn."""
@@ -81,7 +81,7 @@ def _in_turns(
     return found
 
 
-def _row(
+def ratio(
     measure: str, found: Mapping[str, Sequence[float]], name: str, op: str, target: float, unit: str, told: str
 ) -> Row:
     """The median of the rounds' ratios: the machine's pace drifts, but in a round it is the same for all."""

@@ -1,7 +1,7 @@
 """What is copied to the controller for the analyzer, and which meter limits the copies of each port.
 
-A meter of a copy stands in the action that makes it (`controller(meter_id=...)`), so what is over its rate is not copied
-and goes on all the same. Each port has its own meters, so what one VM sends costs no other VM its copies; their rates
+A meter of a copy stands in the action that makes it (`controller(meter_id=...)`), so what is over its rate is not
+copied and goes on all the same. Each port has its own meters, so what one VM sends costs no other VM its copies; their rates
 share what a VFN may copy, so that all of them together cannot flood the controller either.
 """
 

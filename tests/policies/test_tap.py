@@ -50,31 +50,35 @@ def said(port: int, flags: int = 0x18) -> dict[str, int]:
 
 
 SYN = {**CONNECTING, "tcp_flags": 0x02}
-O, N, H = CopyMeter.OPENINGS, CopyMeter.NAMES, CopyMeter.HELLOS
-WEB4, WEB6, GATE4 = ("web1", "10.0.0.1", "10.0.0.2", 1), ("web1", "fd00::1", "fd00::2", 1), ("gate", "192.0.2.1", "10.0.0.2", 3)
+OPEN, NAME, HELLO = CopyMeter.OPENINGS, CopyMeter.NAMES, CopyMeter.HELLOS
+WEB4, WEB6, GATE4 = (
+    ("web1", "10.0.0.1", "10.0.0.2", 1),
+    ("web1", "fd00::1", "fd00::2", 1),
+    ("gate", "192.0.2.1", "10.0.0.2", 3),
+)
 FAR4 = ("far1", "10.0.0.3", "10.0.0.2", 4)
 CASES = [
-    (packet(*WEB4, **SYN), [O.of(1)]),
-    (packet(*WEB6, **SYN), [O.of(1)]),
-    (packet(*GATE4, **SYN), [O.of(3)]),
-    (packet(*WEB4, **{**SYN, "tcp_flags": 0xC2}), [O.of(1)]),
+    (packet(*WEB4, **SYN), [OPEN.of(1)]),
+    (packet(*WEB6, **SYN), [OPEN.of(1)]),
+    (packet(*GATE4, **SYN), [OPEN.of(3)]),
+    (packet(*WEB4, **{**SYN, "tcp_flags": 0xC2}), [OPEN.of(1)]),
     (packet(*WEB4, **{**SYN, "tcp_flags": 0x12}), []),
     (packet(*WEB4, **{**SYN, "tcp_flags": 0x10}), []),
     (packet(*WEB4, **udp(50_000, 80)), []),
     (packet(*FAR4, **SYN), []),
     # A question where it enters; an answer where it goes out, under the meter of who gets it.
-    (packet(*WEB4, **udp(50_000, 53)), [N.of(1)]),
-    (packet(*WEB6, **udp(50_000, 53)), [N.of(1)]),
-    (packet(*WEB4, **said(53)), [N.of(1)]),
-    (packet(*WEB4, **udp(53, 50_000)), [N.of(2)]),
-    (packet(*WEB6, **udp(53, 50_000)), [N.of(2)]),
-    (packet(*GATE4, **udp(53, 50_000)), [N.of(2)]),
-    (packet(*FAR4, **udp(53, 50_000)), [N.of(2)]),
-    (packet(*FAR4, ip_proto=6, tcp_src=53, tcp_dst=50_000, tcp_flags=0x18), [N.of(2)]),
+    (packet(*WEB4, **udp(50_000, 53)), [NAME.of(1)]),
+    (packet(*WEB6, **udp(50_000, 53)), [NAME.of(1)]),
+    (packet(*WEB4, **said(53)), [NAME.of(1)]),
+    (packet(*WEB4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(*WEB6, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(*GATE4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(*FAR4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(*FAR4, ip_proto=6, tcp_src=53, tcp_dst=50_000, tcp_flags=0x18), [NAME.of(2)]),
     (packet(*FAR4, **udp(50_000, 53)), []),
-    (packet(*GATE4, **udp(67, 68)), [N.of(3)]),
-    (packet(*WEB4, **said(443)), [H.of(1)]),
-    (packet(*WEB6, **said(80)), [H.of(1)]),
+    (packet(*GATE4, **udp(67, 68)), [NAME.of(3)]),
+    (packet(*WEB4, **said(443)), [HELLO.of(1)]),
+    (packet(*WEB6, **said(80)), [HELLO.of(1)]),
     (packet(*WEB4, **said(443, 0x10)), []),
     (packet(*WEB4, **said(444)), []),
     (packet(*WEB4, ip_proto=6, tcp_src=443, tcp_dst=50_000, tcp_flags=0x18), []),
@@ -84,7 +88,7 @@ CASES = [
 
 @pytest.mark.parametrize(("sent", "meters"), CASES)
 def test_what_is_copied_counts_for_the_port_it_is_of(sent: dict[str, int], meters: list[int]) -> None:
-    """Openings and what clients say by where they enter, names by who asks or is told; nothing twice, nothing in transit."""
+    """Openings and what clients say by where they enter, names by who asks or is told; nothing twice."""
     path = Simulator(ENTRIES).run(sent).path
     assert [step.meter for entry in path for step in entry.steps if isinstance(step, ToController)] == meters
 
@@ -95,7 +99,7 @@ def test_copying_is_never_in_the_way(sent: dict[str, int]) -> None:
     assert Simulator(ENTRIES).run(sent).ports == Simulator(UNTAPPED).run(sent).ports == (2,)
 
 
-@pytest.mark.parametrize("sent", [sent for sent, meters in CASES if O not in [meter >> 15 for meter in meters]])
+@pytest.mark.parametrize("sent", [sent for sent, meters in CASES if OPEN not in [meter >> 15 for meter in meters]])
 def test_only_what_the_settings_want_is_copied(sent: dict[str, int]) -> None:
     """Without these taps nothing but openings is."""
     bare = compile_vfn(INVENTORY, "v1", PORTS, (), taps=Taps(dns=False, bindings=False))
@@ -113,7 +117,7 @@ def test_forged_arp_is_copied_and_dropped() -> None:
     """A claim to another's address is evidence, and goes nowhere; an honest one is no news."""
     web1 = INVENTORY.vms["web1"]
     honest = {**asking(web1, ip_address("10.0.0.1"), ip_address("10.0.0.2")), "in_port": 1}
-    for sent, meters in ((honest, []), ({**honest, "arp_spa": int(ip_address("10.0.0.3"))}, [N.of(1)])):
+    for sent, meters in ((honest, []), ({**honest, "arp_spa": int(ip_address("10.0.0.3"))}, [NAME.of(1)])):
         outcome = Simulator(ENTRIES).run(sent)
         copied = [step.meter for entry in outcome.path for step in entry.steps if isinstance(step, ToController)]
         assert (copied, bool(outcome.ports)) == (meters, not meters)
@@ -121,9 +125,9 @@ def test_forged_arp_is_copied_and_dropped() -> None:
 
 @given(st.integers(1, 100_000), st.lists(st.integers(1, 65_279), min_size=1, max_size=50, unique=True))
 def test_all_meters_of_a_kind_let_no_more_through_than_the_vfn_may_copy(most: int, ports: list[int]) -> None:
-    """However many ports share it; each gets one a second at least. Meters are Open vSwitch's, and no VM's of connections."""
+    """However many ports share it; each gets one a second at least. No VM has such a meter for its connections."""
     meters = copy_meters(ports, most, TAPS)
-    for kind in (O, N, H):
+    for kind in (OPEN, NAME, HELLO):
         assert sum(rate for meter, rate in meters.items() if meter >> 15 == kind) <= max(most, len(ports))
     assert all(1 << 16 <= meter < 1 << 18 for meter in meters)
 

@@ -17,9 +17,7 @@ class Copy(NamedTuple):
     data: bytes
 
 
-def copy_of(
-    data: bytes, port: int = 2, time: float = START, length: int | None = None, table: int = OPENINGS
-) -> Copy:
+def copy_of(data: bytes, port: int = 2, time: float = START, length: int | None = None, table: int = OPENINGS) -> Copy:
     """A copy of a packet; `length`: of the packet, if more or less of it was copied."""
     size = len(data) if length is None else length
     return Copy(struct.pack("<dQIHHB", time, 7, port, size, len(data), table), data)
