@@ -6,18 +6,19 @@ holds both under a signed manifest (`bundle`), as plain arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.flows import F8, I8
-from analyzer.models import bundle, classes, samples
+from analyzer.models import bundle, classes, columns
 from analyzer.models.bundle import Manifest
 from analyzer.models.signing import Signer, Trust
 from analyzer.models.trees import Forest
+from analyzer.risk import AGREE_P, Finding, Verdict, risk_of
 from runtime.errors import ModelError
 
 F4 = NDArray[np.float32]
@@ -56,14 +57,14 @@ class KnownAttacks:
 
     def windows(self, values: F8) -> Named:
         """Subjects, by their windows (lengths, n, features)."""
-        return self.rows(samples.without_flow(samples.of_windows(values)))
+        return self.rows(columns.without_flow(columns.of_windows(values)))
 
     def flows(self, features: F8, windows: F8) -> Named:
         """Flows, by their features and the windows of who opened them (-1 where he is not judged)."""
-        return self.rows(np.hstack([samples.of_flows(features), samples.of_windows(windows)]))
+        return self.rows(np.hstack([columns.of_flows(features), columns.of_windows(windows)]))
 
     def rows(self, rows: F4) -> Named:
-        """Rows of `samples.COLUMNS`."""
+        """Rows of `columns.COLUMNS`."""
         attack = self.gate.probabilities(rows)[:, 1].astype(np.float64)
         kind, share = np.full(len(rows), -1), np.zeros(len(rows))
         likely = np.flatnonzero(attack >= LIKELY)
@@ -72,17 +73,31 @@ class KnownAttacks:
             kind[likely], share[likely] = named.argmax(axis=1), named.max(axis=1)
         return Named(attack, kind, share)
 
-    def reason(self, named: Named, i: int) -> str:
-        """In words."""
-        found = classes.by_name(self.names[named.kind[i]])
-        chance = float(named.attack[i] * named.share[i])
-        return (
-            f"known attack: its windows look like {found.words} ({found.technique}; the classifier says {chance:.0%})"
-        )
+    def name(self, verdicts: Sequence[Verdict], values: F8) -> list[Verdict]:
+        """Verdicts with what they look like as one more finding, which never acts.
 
-    def technique(self, kind: int) -> str:
-        """MITRE ATT&CK technique of a class."""
-        return classes.by_name(self.names[kind]).technique
+        Only where the baseline, too, finds the subject abnormal: alone a label says nothing, since the classifier has
+        never seen this network.
+
+        Args:
+            verdicts: n of them.
+            values: windows of their subjects, (lengths, n, features).
+        """
+        named = self.windows(values)
+        found = []
+        for i, verdict in enumerate(verdicts):
+            chance = float(named.attack[i] * named.share[i])
+            if named.kind[i] < 0 or chance < LIKELY or verdict.learned_p > AGREE_P:
+                found.append(verdict)
+                continue
+            kind = classes.by_name(self.names[named.kind[i]])
+            words = (
+                f"known attack: its windows look like {kind.words} ({kind.technique}; {chance:.0%} by the classifier)"
+            )
+            finding = Finding(f"known:{kind.name}", kind.technique, 1 + chance, words, acts=False)
+            risk = max(verdict.risk, risk_of((finding,), 1.0))
+            found.append(replace(verdict, findings=(*verdict.findings, finding), risk=risk))
+        return found
 
 
 def save(folder: Path, model: KnownAttacks, signer: Signer, training: str, note: str) -> Manifest:
@@ -98,7 +113,7 @@ def save(folder: Path, model: KnownAttacks, signer: Signer, training: str, note:
         signer,
         kind=KIND,
         form=FORMAT,
-        features=samples.COLUMNS,
+        features=columns.COLUMNS,
         training=training,
         note=note,
         calibration=model.calibration,
@@ -113,7 +128,7 @@ def load(folder: Path, trust: Trust) -> KnownAttacks:
     """
     found = bundle.read(folder, trust)
     bundle.expect(found.manifest, folder, kind=KIND, form=FORMAT)
-    if found.manifest.features != samples.COLUMNS:
+    if found.manifest.features != columns.COLUMNS:
         raise ModelError("was made by another version: other columns", file=folder, remedy="train it again")
     try:
         names = tuple(found.files[CLASSES].decode().split())

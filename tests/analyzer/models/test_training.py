@@ -1,6 +1,7 @@
 """The classifier of known attacks: trees served as scikit-learn grows them, trained, kept and asked."""
 
 import collections
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from analyzer.models import known, labelled, samples, training
+from analyzer.models import columns, known, labelled, samples, training
 from analyzer.models.classes import BENIGN, CLASSES
-from analyzer.models.samples import COLUMNS, FLOW_COLUMNS, MISSING, Samples
+from analyzer.models.columns import COLUMNS, FLOW_COLUMNS, MISSING
+from analyzer.models.samples import Samples
 from analyzer.models.signing import Signer, Trust
 from analyzer.models.trees import Forest
 from analyzer.observe import FEATURES
+from analyzer.risk import MOST_ALONE, Verdict
 from analyzer.windows import LENGTHS
 from runtime.errors import ModelError
 
@@ -117,14 +120,30 @@ def test_a_flow_alone_or_windows_alone_are_enough_to_ask(parts: list[Samples]) -
         rows[:, half] = MISSING
         named = model.rows(rows)
         assert collections.Counter(named.kind.tolist()).most_common(1)[0][0] == model.names.index("scan")
-        assert "a scan (T1046" in model.reason(named, 0)
+
+
+def test_a_label_joins_other_evidence_and_never_acts() -> None:
+    """It is named only where the baseline finds the subject abnormal, raises risk to an alert, and confirms nothing."""
+    values = np.ones((len(LENGTHS), 2, len(FEATURES)))
+    always = Forest(
+        *(np.array([0], np.int32), np.array([-1], np.int32), np.array([9], np.float32)),
+        *(np.zeros(1, np.int32), np.zeros(1, np.int32), np.zeros(1, np.float32)),
+    )
+    model = known.KnownAttacks(always, always, ("scan",))
+    calm = Verdict(1, 1, None, 100.0, 10.0, 0.5, (), confirmed=False)
+    odd = replace(calm, subject=2, learned_p=1e-4)
+    first, second = model.name([calm, odd], values)
+    assert first == calm
+    assert (second.behaviour, second.confirmed) == ("known:scan", False)
+    assert 50 <= second.risk <= MOST_ALONE
+    assert "look like a scan (T1046" in second.reasons[0]
 
 
 def test_windows_of_whom_nothing_is_known_are_missing() -> None:
     """-1 from the analyzer stays -1; known ones become logarithms and shares."""
     values = np.ones((len(LENGTHS), 2, len(FEATURES)))
     values[:, 1] = -1
-    rows = samples.of_windows(values)
+    rows = columns.of_windows(values)
     assert (rows[1] == MISSING).all()
     assert np.isclose(rows[0, 0], np.log(2))
     assert rows.shape[1] + len(FLOW_COLUMNS) == len(COLUMNS)
@@ -137,7 +156,7 @@ HEADER = (
 
 
 def test_samples_are_what_the_analyzer_saw(tmp_path: Path) -> None:
-    """The last of 40 refused connections has all of them in its initiator's window, its first only those of its second."""
+    """The last of 40 refused connections has all in its initiator's window, the first only those of its second."""
     lines = [
         f"{at},{at},0,tcp,10.0.0.1,4{i:04d},10.0.0.2,{i + 1},1,1,60,40,1,0,1,1,0,,malicious,portscan"
         for i, at in enumerate(100.05 + np.arange(40) / 10)
