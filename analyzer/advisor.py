@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from analyzer.behaviours.base import ALERT, DENY, ISOLATE, LADDER, RATE_LIMIT
 from analyzer.risk import Verdict
 
 AGAIN_SECONDS = 10.0
@@ -19,7 +20,7 @@ class Proposal:
 
     number: int
     action: str
-    """`isolate` of a VM, `deny` of an outside address."""
+    """A step of the ladder for a VM, `deny` of an outside address."""
     verdict: Verdict
 
     @property
@@ -36,28 +37,41 @@ def subject_of(verdict: Verdict) -> Subject:
 class Advisor:
     """Remembers what is proposed, in force or refused."""
 
-    def __init__(self, first: int = 1) -> None:
-        """`first` is the number of the first proposal."""
+    def __init__(self, first: int = 1, steps: bool = False) -> None:
+        """Nothing proposed yet.
+
+        Args:
+            first: number of the first proposal.
+            steps: may anything but `isolate` and `deny` be asked for? Else what is confirmed is isolated, and the rest
+                only told.
+        """
         self._next = first
+        self._steps = steps
         self._open: dict[int, Proposal] = {}
-        self._in_force: set[Subject] = set()
+        self._in_force: dict[Subject, str] = {}
         self._refused: dict[Subject, float] = {}
 
     def advise(self, verdicts: Iterable[Verdict]) -> list[Proposal]:
-        """New proposals, riskiest first. Unconfirmed verdicts, and what is already asked for, make none."""
-        busy = self._in_force | {proposal.subject for proposal in self._open.values()}
+        """New proposals, riskiest first. What permits nothing, or no more than is asked for already, makes none."""
+        taken = self._in_force | {proposal.subject: proposal.action for proposal in self._open.values()}
         proposals = []
         for verdict in sorted(verdicts, key=lambda v: -v.risk):
             subject = subject_of(verdict)
             refused = self._refused.get(subject, float("-inf"))
-            if not verdict.confirmed or subject in busy or verdict.time < refused + AGAIN_SECONDS:
+            action = self._action(verdict)
+            higher = LADDER.index(action) > LADDER.index(taken.get(subject, ALERT))
+            if not higher or verdict.time < refused + AGAIN_SECONDS:
                 continue
-            action = "isolate" if verdict.address is None else "deny"
             proposals.append(Proposal(self._next, action, verdict))
-            busy.add(subject)
+            taken[subject] = action
             self._open[self._next] = proposals[-1]
             self._next += 1
         return proposals
+
+    def _action(self, verdict: Verdict) -> str:
+        if verdict.address is not None:
+            return DENY if verdict.action not in (ALERT, RATE_LIMIT) else ALERT
+        return verdict.action if self._steps else ISOLATE if verdict.confirmed else ALERT
 
     def outstanding(self) -> list[Proposal]:
         """Proposals without an answer, to be sent again after the engine was away."""
@@ -69,15 +83,15 @@ class Advisor:
         if proposal is None:
             return None
         if accepted:
-            self._in_force.add(proposal.subject)
+            self._in_force[proposal.subject] = proposal.action
         else:
             self._refused[proposal.subject] = proposal.verdict.time
         return proposal
 
     def set_in_force(self, subjects: set[Subject]) -> set[Subject]:
         """Whom live rules are about now; returns those who have just been released."""
-        released = self._in_force - subjects
-        self._in_force = set(subjects)
+        released = self._in_force.keys() - subjects
+        self._in_force = {subject: self._in_force.get(subject, ISOLATE) for subject in subjects}
         for subject in released:
             self._refused.pop(subject, None)
         return released

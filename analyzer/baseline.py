@@ -12,7 +12,7 @@ from analyzer.density import SMALLEST_TRAINING, Density
 from analyzer.features import FLOW_FEATURES
 from analyzer.flows import F8, I8, Array, Bool
 from analyzer.known import KnownKeys
-from analyzer.observe import COUNTER_FEATURES, FEATURES
+from analyzer.observe import COUNTER_FEATURES, FEATURES, Novelty
 from analyzer.windows import LENGTHS, usual_over
 
 POOLED = -2
@@ -131,6 +131,7 @@ class Learner:
             windows=_window_models(windows, segments, span, seed),
             segment_usual=_highest(windows, "segment", [*segments, POOLED]),
             vm_usual=_highest(windows, "vm", settled),
+            novelty=_novelty(flows[int(len(flows) * warm_up) :], segments),
         )
 
 
@@ -153,6 +154,9 @@ class Baseline:
     """Highest (lengths, features) of any VM of the segment while learning."""
     vm_usual: Mapping[int, F8]
     """The same of one VM, where there were enough samples."""
+    novelty: Mapping[int, F8]
+    """Share of a segment's flows, after the warm-up, that were new: peer inside, service inside, address outside,
+    service outside. Of the outside (0): share of all flows."""
 
     @property
     def calibration(self) -> dict[str, float]:
@@ -170,6 +174,18 @@ class Baseline:
             which = segment == number
             result[which] = self.flows.get(number, self.flows[POOLED]).p(features[which])
         return result
+
+    def novelty_p(self, rows: Array, novelty: Novelty) -> F8:
+        """Share of normal flows that were as new in any respect, by their initiator's segment (dtype FLOW)."""
+        result = np.ones(len(rows))
+        inside, segment = rows["dst_segment"] != 0, rows["src_segment"]
+        kinds = (inside & novelty.peer, inside & novelty.service, ~inside & novelty.outside, ~inside & novelty.service)
+        for number in np.unique(segment).tolist():
+            which = segment == number
+            for new, rate in zip(kinds, self.novelty.get(number, self.novelty[POOLED]).tolist(), strict=True):
+                at = which & new
+                result[at] = np.minimum(result[at], len(kinds) * rate)
+        return np.minimum(result, 1.0)
 
     def window_p(self, segment: Array, values: F8) -> F8:
         """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths."""
@@ -219,6 +235,21 @@ def _window_models(windows: Array, segments: list[int], span: float, seed: int) 
         if segment == 0 or 5 * SMALLEST_TRAINING <= own.sum() < inside.sum():
             models[segment] = fit(own)
     return models
+
+
+def _novelty(flows: Array, segments: list[int]) -> dict[int, F8]:
+    """By segment, Laplace's half added (nothing is thought impossible because it was not seen)."""
+    outside, peer, address, service = (
+        flows["values"][:, FLOW_FEATURES.index(name)] > 0.5
+        for name in ("outside", "new_peer", "new_outside", "new_service")
+    )
+    kinds = np.stack([~outside & peer, ~outside & service, outside & address, outside & service], axis=-1)
+    rates = {}
+    for number in [POOLED, *segments]:
+        own = flows["segment"] != 0 if number == POOLED else flows["segment"] == number
+        total = len(flows) if number == 0 else own.sum()
+        rates[number] = (kinds[own].sum(axis=0) + 0.5) / (total + 1)
+    return rates
 
 
 def _highest(windows: Array, by: str, numbers: list[int]) -> dict[int, F8]:

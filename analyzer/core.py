@@ -12,21 +12,40 @@ import numpy as np
 
 from analyzer import behaviours
 from analyzer.baseline import Baseline, Learner
-from analyzer.behaviours import Scene
+from analyzer.behaviours import ALERT, Scene
 from analyzer.features import flow_features
 from analyzer.flows import F8, I8, Array, FlowBatch, FlowState
 from analyzer.following import Following
 from analyzer.known import Known
-from analyzer.observe import ADMIN_PORTS, contributions
-from analyzer.risk import AGREE_P, MOST_ALONE, UNUSUAL_P, Finding, Verdict, decayed, risk_of, risk_of_p
+from analyzer.models.known import KnownAttacks
+from analyzer.observe import ADMIN_PORTS, Novelty, contributions, received
+from analyzer.oddflows import OddFlows
+from analyzer.risk import (
+    AGREE_P,
+    OVERWHELMING,
+    UNUSUAL_P,
+    Finding,
+    Verdict,
+    advised,
+    decayed,
+    fisher,
+    flow_risk,
+    risk_of,
+    risk_of_strength,
+)
+from analyzer.services import Dealings, Services
 from analyzer.subjects import Subjects
-from analyzer.windows import Windows
+from analyzer.windows import Windows, feature
 
 AGREEING = 2
 """Evaluations, of the last three of a subject, in which behaviour and baseline must agree."""
 _LAST_THREE = 0b111
 NOTABLE = 20.0
 """A flow of so much risk by itself is one that its initiator's risk may come from."""
+RECALL = 600.0
+"""Half-life, in seconds, of what is thought of dealings with one service: they are slower than windows."""
+_ACTS = np.array([behaviour.action != ALERT and not behaviour.passive for behaviour in behaviours.ALL])
+_PASSIVE = np.array([behaviour.passive for behaviour in behaviours.ALL])
 _DEEDS = FlowState.NEW | FlowState.ASKED | FlowState.FAILED | FlowState.SPOOFED
 """What makes the initiator of an event worth a look."""
 _PROVES_NOTHING = FlowState.SPOOFED | FlowState.FAILED | FlowState.ASKED
@@ -44,13 +63,19 @@ class Core:
             salt: of hashes; secret in a live network.
         """
         self._vms = len(segment_of) - 1
+        self._salt = salt
         self.subjects = Subjects(self._vms, salt)
         self._segment = np.zeros(self.subjects.size, np.int16)
         self._segment[: len(segment_of)] = segment_of
         self._windows = Windows(self.subjects.size, salt)
-        self._history = np.zeros(self.subjects.size, np.uint8)
+        self._services = Services(salt)
+        self._odd = OddFlows(self.subjects.size)
+        self._history = np.zeros((2, self.subjects.size), np.uint8)
+        """By subject, a bit an evaluation: did behaviour and baseline agree; was it overwhelming, or done to it?"""
         self._risk = np.zeros(self.subjects.size)
         self._risk_time = np.zeros(self.subjects.size)
+        self._hit_risk = np.zeros(self.subjects.size)
+        self._hit_time = np.zeros(self.subjects.size)
         self._forgotten = np.full(self.subjects.size, -np.inf)
         self._cut = np.zeros(self._vms + 1, bool)
         self._known = Known(salt)
@@ -58,6 +83,8 @@ class Core:
         self.baseline: Baseline | None = None
         self.following: Following | None = None
         """Learns on while the baseline judges; whoever leads this core may set it."""
+        self.attacks: KnownAttacks | None = None
+        """Names what verdicts look like, if it is set; decides nothing."""
 
     def restart_learning(self) -> None:
         """Learn from scratch."""
@@ -74,6 +101,13 @@ class Core:
         self.learner, self.baseline = None, baseline
         self._known = Known.load(baseline.known)
 
+    def rewind(self) -> None:
+        """What comes now is of another time than what came: windows start empty, their clock anew."""
+        self._windows, self._services = Windows(self.subjects.size, self._salt), Services(self._salt)
+        self._odd = OddFlows(self.subjects.size)
+        self._forgotten[:] = -np.inf
+        self._risk_time[:] = self._hit_time[:] = -np.inf
+
     def set_cut(self, vms: set[int]) -> None:
         """These VMs are cut off by a rule: they are not judged, and failing to reach them is nobody's fault."""
         self._cut[:] = False
@@ -82,8 +116,7 @@ class Core:
     def forget(self, vm: int, now: float) -> None:
         """Only what a VM does after `now` counts: it has been released."""
         one = np.array([vm])
-        self._windows.forget(one)
-        self._history[vm], self._risk[vm] = 0, 0.0
+        self._reuse(one)
         self._forgotten[vm] = now
 
     def feed(self, events: FlowBatch) -> list[Verdict]:
@@ -96,17 +129,22 @@ class Core:
         counted = (index >= 0) & (events.rows["end"] > self._forgotten[index])
         rows, index = events.rows[counted], index[counted]
         now = float(events.rows["end"].max())
-        novelty, _ = self._known.judge(rows)
+        novelty = self._known.judge(rows)
         excused = self._cut[np.maximum(rows["dst_vm"], 0)]
         self._windows.add(now, index, contributions(rows, novelty, excused))
+        victims, aimed = received(
+            events.rows[events.rows["end"] > self._forgotten[np.maximum(events.rows["dst_vm"], 0)]]
+        )
+        self._windows.add(now, victims.astype(np.int64), aimed)
+        dealings = self._services.update(index, rows, novelty, excused)
         if self.learner is not None:
             self._known.learn(rows[rows["state"] & _PROVES_NOTHING == 0])
         if self.following is not None:
             self.following.peers(now, rows[rows["state"] & _PROVES_NOTHING == 0])
         did = (rows["state"] & _DEEDS != 0) | (rows["src_bytes"] > 0)
-        active = np.unique(index[did])
+        active = np.unique(np.concatenate([index[did], victims]))
         active = active[~self._cut[np.where(active <= self._vms, active, 0)]]
-        return self._evaluate(self._windows.now, active) if len(active) else []
+        return self._evaluate(self._windows.now, active, dealings) if len(active) else []
 
     def count_packets(self, now: float, vm: I8, name: str, packets: F8) -> None:
         """Entry counters of VMs (none twice): packets since the last reading."""
@@ -114,25 +152,48 @@ class Core:
 
     def finish(self, rows: Array) -> F8:
         """Risk (0..100) of finished flows by themselves; while learning they are learned from, and it is 0."""
-        features = self.features_of(rows)
+        novelty = self._known.judge(rows)
+        features = flow_features(rows, novelty)
+        index = self.subjects.lookup(rows)
+        self._services.sizes(index, rows)
         if self.learner is not None:
             self.learner.add_flows(rows["src_segment"], features)
         if self.following is not None:
             self.following.flows(rows, features)
-        return self._flow_risk(rows, features)
+        if self.baseline is None:
+            return np.zeros(len(rows))
+        p = self._flow_p(rows, features, novelty)
+        self._odd.add(index, rows["end"], p)
+        return flow_risk(p)
 
     def flow_risk(self, rows: Array) -> F8:
         """Risk (0..100) of flows by themselves, finished or not; nothing is learned from them."""
-        return self._flow_risk(rows, self.features_of(rows))
+        if self.baseline is None:
+            return np.zeros(len(rows))
+        novelty = self._known.judge(rows)
+        return flow_risk(self._flow_p(rows, flow_features(rows, novelty), novelty))
+
+    def features_of(self, rows: Array) -> F8:
+        """What the flow models see of flows, as things stand."""
+        return flow_features(rows, self._known.judge(rows))
 
     def score(self, rows: Array, own: F8) -> F8:
         """Risk (0..100) of each flow as things stand.
 
-        It is the flow's own, or its initiator's where that is higher and the flow is of the kind that made it.
+        It is the highest of the flow's own, of its initiator's where the flow is of the kind that made it, of what is
+        thought of the dealings it belongs to, and of what goes on against its target.
         """
+        index = self.subjects.lookup(rows)
         suspect = (rows["state"] & FlowState.FAILED != 0) | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE)
-        initiator = self.risk_now(self.subjects.lookup(rows), rows["end"])
-        return np.maximum(own, np.where(suspect, initiator, 0.0))
+        initiator = np.where(suspect, self.risk_now(index, rows["end"]), 0.0)
+        found, when = self._services.risk(index, rows)
+        reflected = rows["state"] & FlowState.ANSWERED_ONLY != 0
+        target = np.maximum(np.where(reflected, rows["src_vm"], rows["dst_vm"]), 0)
+        aimed = decayed(self._hit_risk[target], rows["end"] - self._hit_time[target])
+        unwanted = reflected | (rows["dst_pkts"] == 0) | (rows["state"] & FlowState.FAILED != 0)
+        return np.asarray(
+            np.max([own, initiator, decayed(found, rows["end"] - when, RECALL), np.where(unwanted, aimed, 0.0)], axis=0)
+        )
 
     def risk_now(self, index: I8, now: Array) -> F8:
         """Decayed risk of subjects, 0 for NOBODY."""
@@ -146,21 +207,18 @@ class Core:
         values[:, index < 0] = -1.0
         return values
 
-    def features_of(self, rows: Array) -> F8:
-        """(n, len(FLOW_FEATURES)) of flows as things stand."""
-        novelty, new_service = self._known.judge(rows)
-        return flow_features(rows, novelty, new_service)
-
-    def _flow_risk(self, rows: Array, features: F8) -> F8:
-        if self.baseline is None:
-            return np.zeros(len(rows))
-        return np.minimum(risk_of_p(self.baseline.flow_p(rows["src_segment"], features)), MOST_ALONE)
+    def _flow_p(self, rows: Array, features: F8, novelty: Novelty) -> F8:
+        assert self.baseline is not None
+        unusual = self.baseline.flow_p(rows["src_segment"], features)
+        return fisher(unusual, self.baseline.novelty_p(rows, novelty))
 
     def _reuse(self, recycled: I8) -> None:
         self._windows.forget(recycled)
-        self._history[recycled], self._risk[recycled] = 0, 0.0
+        self._services.forget(recycled)
+        self._odd.forget(recycled)
+        self._history[:, recycled], self._risk[recycled], self._hit_risk[recycled] = 0, 0.0, 0.0
 
-    def _evaluate(self, now: float, active: I8) -> list[Verdict]:
+    def _evaluate(self, now: float, active: I8, dealings: Dealings) -> list[Verdict]:
         values = self._windows.values(active)
         vm = np.where(active <= self._vms, active, 0)
         segment = self._segment[active]
@@ -169,41 +227,62 @@ class Core:
         if self.baseline is None:
             return []
         own, group = self.baseline.usual(vm, segment)
-        scene = Scene(values, own, group)
+        dealings = dealings.take(np.isin(dealings.rows["subject"], active))
+        dealer = np.searchsorted(active, dealings.rows["subject"])
+        scene = Scene(values, own, group, vm == 0, dealings, dealer)
         strengths = np.stack([behaviour.strength(scene) for behaviour in behaviours.ALL])
-        learned = self.baseline.window_p(segment, values)
-        acting = np.array([behaviour.acts for behaviour in behaviours.ALL])
+        self._blame(now, scene)
+        flows = feature(values, "flows", OddFlows.SECONDS)
+        learned = np.minimum(self.baseline.window_p(segment, values), self._odd.p(active, now, flows))
+        found = strengths >= 1
         # There is no baseline of what strangers do: towards an outside address the behaviour decides alone.
-        agreed = (strengths[acting] >= 1).any(axis=0) & ((learned <= AGREE_P) | (vm == 0))
+        agreed = found[_ACTS].any(axis=0) & ((learned <= AGREE_P) | scene.outside)
         if self.following is not None:
-            self.following.windows(now, vm, segment, values, learned, (strengths[acting] >= 1).any(axis=0))
-        self._history[active] = (self._history[active] << 1 | agreed) & _LAST_THREE
-        notable = np.flatnonzero((strengths >= 1).any(axis=0) | (learned <= UNUSUAL_P))
+            self.following.windows(now, vm, segment, values, learned, found[_ACTS].any(axis=0))
+        repeated = found[_PASSIVE].any(axis=0) | (strengths[_ACTS] >= OVERWHELMING).any(axis=0)
+        self._history[:, active] = (self._history[:, active] << 1 | [agreed, repeated]) & _LAST_THREE
+        notable = np.flatnonzero(found.any(axis=0) | (learned <= UNUSUAL_P))
         verdicts = [
             self._verdict(now, int(active[i]), int(i), scene, strengths[:, i], float(learned[i])) for i in notable
         ]
+        if self.attacks is not None and verdicts:
+            verdicts = self.attacks.name(verdicts, values[:, notable])
         return sorted(verdicts, key=lambda verdict: -verdict.risk)
+
+    def _blame(self, now: float, scene: Scene) -> None:
+        """Remember what was found in dealings with one service."""
+        for behaviour in behaviours.DEALINGS:
+            each = behaviour.each(scene.dealings)
+            bad = each >= 1
+            self._services.blame(scene.dealings.slots[bad], risk_of_strength(each[bad]), now)
 
     def _verdict(self, now: float, subject: int, i: int, scene: Scene, strengths: F8, learned: float) -> Verdict:
         found = [
-            Finding(b.name, b.technique, float(strengths[k]), b.reason(scene, i), b.acts)
+            Finding(
+                b.name, b.technique, float(strengths[k]), b.reason(scene, i), b.action != ALERT, b.action, b.passive
+            )
             for k, b in enumerate(behaviours.ALL)
             if strengths[k] >= 1
         ]
         findings = tuple(sorted(found, key=lambda finding: (not finding.acts, -finding.strength)))
-        fresh = risk_of(findings, learned)
+        deeds = tuple(finding for finding in findings if not finding.passive)
+        suffered = tuple(finding for finding in findings if finding.passive)
+        if suffered:
+            self._hit_risk[subject], self._hit_time[subject] = risk_of(suffered, 1.0), now
+        fresh = risk_of(deeds, learned)
         old = float(self.risk_now(np.array([subject]), np.array([now]))[0])
         if fresh >= old:
             self._risk[subject], self._risk_time[subject] = fresh, now
         is_vm = self.subjects.is_vm(subject)
-        agreeing = int(self._history[subject]).bit_count() >= AGREEING
+        agreed, repeated = (int(bits).bit_count() >= AGREEING for bits in self._history[:, subject])
         return Verdict(
             subject=subject,
             vm=subject if is_vm else 0,
             address=None if is_vm else self.subjects.address(subject),
             time=now,
-            risk=max(fresh, old),
+            risk=max(fresh, old, risk_of(suffered, 1.0) if suffered else 0.0),
             learned_p=learned,
             findings=findings,
-            confirmed=agreeing and any(finding.acts for finding in findings),
+            confirmed=(agreed or repeated) and any(finding.acts for finding in deeds),
+            action=advised(findings, learned <= AGREE_P or not is_vm, agreed, repeated),
         )

@@ -27,12 +27,12 @@ from analyzer.flows import (
     TCP,
     UDP,
     Array,
-    Bool,
     FlowBatch,
     FlowState,
     address_halves,
     is_group,
 )  # fmt: skip
+from analyzer.keytable import mix
 from analyzer.pair import refused
 from analyzer.site import SEGMENT, FlowFileError, Site
 
@@ -72,6 +72,8 @@ def parse(path: Path, table: pd.DataFrame, site: Site) -> FlowBatch:
         _refuse(path, int(backwards.argmax()), "end", "is before start")
     for name in AMOUNTS:
         rows[name] = _numbers(path, table, name, 0, LARGEST).astype(np.uint64)
+    # Exporters that count the packets of both directions together leave this empty: where bytes came, a packet did.
+    rows["dst_pkts"] = np.maximum(rows["dst_pkts"], rows["dst_bytes"] > 0)
     for name in ("src_port", "dst_port"):
         rows[name] = _numbers(path, table, name, 0, 65535).astype(np.uint16)
     rows["proto"] = _protocols(path, table)
@@ -161,12 +163,20 @@ def _addresses(path: Path, table: pd.DataFrame, site: Site, rows: Array) -> None
         rows[f"{end}_vm"], rows[f"{end}_segment"] = vm[code], segment[code]
 
 
-def _orient(rows: Array, acks_known: Bool) -> None:
-    """Turn flows round that were recorded from the answering side: exporters that missed the start do that."""
+def _orient(rows: Array, acks_known: bool) -> None:
+    """Turn flows round that were recorded from the answering side: exporters that missed the start do that.
+
+    A TCP row without a SYN goes on with what the first row of the same ends began.
+    """
     tcp = rows["proto"] == TCP
-    from_service = (rows["src_port"] > 0) & (rows["src_port"] < WELL_KNOWN) & (rows["dst_port"] >= WELL_KNOWN)
     opened = tcp & (rows["flags"] & SYN != 0) & (rows["flags"] & ACK == 0) & acks_known
+    from_service = (rows["src_port"] > 0) & (rows["src_port"] < WELL_KNOWN) & (rows["dst_port"] >= WELL_KNOWN)
     turned = from_service & ~opened
+    ends = [mix(0, *(rows[f"{end}_{name}"] for name in ("hi", "lo", "port"))) for end in ("src", "dst")]
+    _, first, group = np.unique(mix(0, ends[0] ^ ends[1], rows["proto"]), return_index=True, return_inverse=True)
+    begun = first[group]
+    middle = tcp & (rows["flags"] & SYN == 0) & (rows["flags"][begun] & SYN != 0) & acks_known
+    turned = np.where(middle, turned[begun] ^ (ends[0][begun] != ends[0]), turned)
     for name in ("hi", "lo", "port", "pkts", "bytes", "vm", "segment"):
         source = rows[f"src_{name}"][turned].copy()
         rows[f"src_{name}"][turned] = rows[f"dst_{name}"][turned]

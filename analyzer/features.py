@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.flows import F8, FIN, ICMP, ICMP6, RST, TCP, UDP, Array, Bool, FlowState
+from analyzer.flows import F8, FIN, ICMP, ICMP6, RST, TCP, UDP, Array, FlowState
 from analyzer.observe import ADMIN_PORTS, Novelty
 
 FLOW_FEATURES = (
@@ -14,7 +14,7 @@ FLOW_FEATURES = (
 )  # fmt: skip
 
 
-def flow_features(rows: Array, novelty: Novelty, new_service: Bool) -> F8:
+def flow_features(rows: Array, novelty: Novelty) -> F8:
     """(flows, len(FLOW_FEATURES)) of rows with totals (dtype FLOW): logarithms of amounts, 0/1 of properties."""
     duration = np.maximum(rows["end"] - rows["start"], 0)
     amounts = {name: rows[name].astype(np.float64) for name in ("src_pkts", "dst_pkts", "src_bytes", "dst_bytes")}
@@ -35,6 +35,6 @@ def flow_features(rows: Array, novelty: Novelty, new_service: Bool) -> F8:
         ADMIN_PORTS[rows["dst_port"]] & (rows["proto"] == TCP),
         novelty.peer,
         novelty.outside,
-        new_service,
+        novelty.service,
     ]
     return np.column_stack([np.asarray(column, np.float64) for column in columns])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.flows import U8, Array, Bool
+from analyzer.flows import U8, Array
 from analyzer.keytable import KeyTable
 from analyzer.observe import Novelty, peer_keys, segment_keys, service_keys
 
@@ -51,13 +51,11 @@ class Known:
         tables = (self._peers, self._outside, self._services)
         return KnownKeys(self.salt, *(np.sort(table.keys[table.keys != 0]) for table in tables))
 
-    def judge(self, rows: Array) -> tuple[Novelty, Bool]:
-        """Novelty of the peers of events, and whether the service between the segments is unheard of."""
-        return (
-            Novelty(
-                self._peers.find(peer_keys(rows, self.salt)) < 0,
-                self._outside.find(segment_keys(rows, self.salt)) < 0,
-            ),
+    def judge(self, rows: Array) -> Novelty:
+        """What of the peers of events is unheard of."""
+        return Novelty(
+            self._peers.find(peer_keys(rows, self.salt)) < 0,
+            self._outside.find(segment_keys(rows, self.salt)) < 0,
             self._services.find(service_keys(rows, self.salt)) < 0,
         )
 

@@ -70,6 +70,7 @@ def replay(train: Sequence[FlowBatch], test: FlowBatch, site: Site) -> Replayed:
             core.finish(part.rows)
             core.feed(part)
     core.judge_by(core.stop_learning()(_SEED, ""))
+    core.rewind()
     result = Replayed(np.zeros(len(test)))
     adviser = _Adviser(site)
     done = 0
@@ -86,12 +87,12 @@ class _Adviser:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._advisor = Advisor()
+        self._advisor = Advisor(steps=True)
         self._said: dict[tuple[str, str], float] = {}
 
     def rules(self, verdicts: list[Verdict]) -> list[dict[str, Any]]:
         found = [self._rule(p.verdict, p.action) for p in self._acting(verdicts)]
-        found += [self._rule(v, "alert", v.behaviour) for v in verdicts if v.risk >= 50]
+        found += [self._rule(v, "alert", v.behaviour) for v in verdicts if v.telling]
         return [rule for rule in found if rule is not None]
 
     def _acting(self, verdicts: list[Verdict]) -> list[Proposal]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyzer.behaviours.base import ALERT, DENY, LADDER, RESTRICT
 from analyzer.flows import F8
 
 CERTAIN = 6.0
@@ -20,8 +21,17 @@ UNUSUAL_P = 1e-5
 """The learned baseline alone makes a verdict (never a rule) from here on."""
 MOST_ALONE = 65.0
 """Risk without an explicit behaviour that may act."""
+ALERT_RISK = 50.0
+"""Verdicts from here on are told."""
 HALF_LIFE = 30.0
 """Seconds in which risk halves when nothing new is found."""
+BLATANT = 1.5
+"""Times its floor: such an effect, with the baseline, permits a first step at once."""
+OVERWHELMING = 4.0
+"""Times its floor and what is usual: so much, twice of three times, permits a first step where the baseline knows too
+little to agree."""
+CALM = 50.0
+"""Risk of a flow up to which it follows the tail probability; above, it only approaches MOST_ALONE."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,11 @@ class Finding:
     """Times its floor."""
     reason: str
     acts: bool
+    """May it lead to more than an alert?"""
+    action: str = ALERT
+    """The highest step of the ladder that it may lead to."""
+    passive: bool = False
+    """It was done to the subject."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,15 @@ class Verdict:
     findings: tuple[Finding, ...]
     """Strongest first; empty: the baseline alone finds it unusual."""
     confirmed: bool
-    """Acting behaviour and baseline (of a VM) agreed in 2 of the last 3 evaluations."""
+    """Acting behaviour and baseline (of a VM) agreed in 2 of the last 3 evaluations, or it was overwhelming in them."""
+    action: str = ALERT
+    """What the findings permit now (`advised`): `ALERT`, or a step of the ladder."""
+
+    @property
+    def telling(self) -> bool:
+        """Is it worth an alert? What may not act has to be borne out by the baseline."""
+        borne_out = self.learned_p <= AGREE_P or any(finding.acts for finding in self.findings)
+        return self.risk >= ALERT_RISK and borne_out
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -78,18 +101,55 @@ def p_of_risk(risk: float) -> float:
     return float(10 ** (-risk / 100 * CERTAIN))
 
 
-def risk_of_strength(strength: float) -> float:
-    """Of a behaviour so many times its floor; 50 at the floor, 100 at eight times."""
-    p = FLOOR_P * max(strength, 1e-9) ** -STRENGTH_DECADES
-    return float(risk_of_p(np.array([min(p, 1.0)]))[0])
+def risk_of_strength(strength: F8) -> F8:
+    """Of behaviours so many times their floor; 50 at the floor, 100 at eight times."""
+    p = FLOOR_P * np.maximum(strength, 1e-9) ** -STRENGTH_DECADES
+    return risk_of_p(np.minimum(p, 1.0))
 
 
 def risk_of(findings: tuple[Finding, ...], learned_p: float) -> float:
     """The maximum over findings and baseline; capped where nothing that may act was found."""
     alone = min(MOST_ALONE, float(risk_of_p(np.array([learned_p]))[0]))
-    return max([alone, *(min(risk_of_strength(f.strength), 100.0 if f.acts else MOST_ALONE) for f in findings)])
+    strengths = risk_of_strength(np.array([f.strength for f in findings]))
+    caps = [100.0 if f.acts else MOST_ALONE for f in findings]
+    return float(max([alone, *np.minimum(strengths, caps).tolist()]))
 
 
-def decayed(risk: F8, seconds: F8) -> F8:
+def fisher(first: F8, second: F8) -> F8:
+    """One tail probability of two independent ones (R. A. Fisher, 1925)."""
+    product = np.maximum(first * second, 1e-300)
+    return np.asarray(np.minimum(product * (1 - np.log(product)), 1.0))
+
+
+def flow_risk(p: F8) -> F8:
+    """0..100 of flows by themselves; never reaches `MOST_ALONE`, and keeps its order there."""
+    risk = -np.log10(np.maximum(p, 1e-300)) / CERTAIN * 100
+    room = MOST_ALONE - CALM
+    return np.asarray(np.where(risk <= CALM, risk, MOST_ALONE - room * np.exp(-(risk - CALM) / 2 / room)))
+
+
+def advised(findings: tuple[Finding, ...], agreeing: bool, agreed: bool, repeated: bool) -> str:
+    """The step of the ladder that findings permit.
+
+    Args:
+        findings: of one subject, now.
+        agreeing: does the baseline find it unusual now (of an outside address: nobody asks).
+        agreed: did behaviour and baseline agree in two of the last three evaluations.
+        repeated: in two of the last three, was something overwhelming found, or something that was done to it.
+    """
+    permitted = [ALERT]
+    for finding in findings:
+        if finding.passive:
+            permitted += [finding.action] * repeated
+        elif agreed or finding.action == DENY:
+            permitted.append(finding.action)
+        elif finding.acts and (
+            (agreeing and finding.strength >= BLATANT) or (repeated and finding.strength >= OVERWHELMING)
+        ):
+            permitted.append(min(finding.action, RESTRICT, key=LADDER.index))
+    return max(permitted, key=LADDER.index)
+
+
+def decayed(risk: F8, seconds: F8, half_life: float = HALF_LIFE) -> F8:
     """Risk after `seconds` without news."""
-    return np.asarray(risk * 0.5 ** (np.maximum(seconds, 0) / HALF_LIFE))
+    return np.asarray(risk * 0.5 ** (np.maximum(seconds, 0) / half_life))

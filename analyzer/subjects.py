@@ -11,9 +11,9 @@ import numpy as np
 from analyzer.flows import I8, NOBODY, Array, FlowState
 from analyzer.keytable import KeyTable, mix
 
-OUTSIDERS = 1024
+OUTSIDERS = 4096
 """Outside addresses tracked at a time."""
-TRACK_AFTER = 4
+TRACK_AFTER = 2
 _CANDIDATES = 1 << 16
 
 

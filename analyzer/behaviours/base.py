@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from analyzer.flows import F8
+from analyzer.flows import F8, I8, Bool, address_text
+from analyzer.services import Dealings
 from analyzer.windows import feature
 
 
@@ -21,6 +22,12 @@ class Scene:
     """Highest usual values of each subject itself (of its segment, when it has too little history)."""
     segment: F8
     """Highest usual values in its segment."""
+    outside: Bool
+    """Which of them are outside addresses."""
+    dealings: Dealings
+    """Services that they have just used."""
+    dealer: I8
+    """Position of the subject of each of these dealings."""
 
     def __len__(self) -> int:
         return int(self.values.shape[1])
@@ -38,6 +45,11 @@ class Scene:
         return feature(self.own, name, seconds)
 
 
+ALERT, RATE_LIMIT, RESTRICT, DENY, ISOLATE = "alert", "rate_limit", "restrict", "deny", "isolate"
+LADDER = (ALERT, RATE_LIMIT, RESTRICT, DENY, ISOLATE)
+"""Actions in order of how much they take away. `DENY` is of outside addresses that never got an answer here."""
+
+
 class Behaviour(Protocol):
     """One detector."""
 
@@ -50,8 +62,12 @@ class Behaviour(Protocol):
         """MITRE ATT&CK technique, e.g. `T1046`."""
 
     @property
-    def acts(self) -> bool:
-        """May it, together with the learned baseline, lead to a rule? Else it only alerts."""
+    def action(self) -> str:
+        """What it may lead to, together with the learned baseline: `ALERT`, or a step of the ladder."""
+
+    @property
+    def passive(self) -> bool:
+        """Is it something that is done to the subject? Then its action relieves it, and needs no baseline."""
 
     def strength(self, scene: Scene) -> F8:
         """(subjects,) how many times the effect exceeds what is needed; the behaviour is there from 1 on."""
@@ -79,3 +95,37 @@ def strongest(scene: Scene, name: str, floors: Floors, margin: float) -> tuple[F
 def seconds_text(seconds: float) -> str:
     """A window's length for people."""
     return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min"
+
+
+class Dealing:
+    """Base of detectors that look at what a subject does with one service."""
+
+    name: str
+    technique: str
+    action: str
+    passive = False
+
+    def each(self, dealings: Dealings) -> F8:
+        """(dealings,) strength of each."""
+        raise NotImplementedError
+
+    def words(self, dealing: Dealings) -> str:
+        """Why this one (of length 1) has it."""
+        raise NotImplementedError
+
+    def strength(self, scene: Scene) -> F8:
+        """The strongest dealing of each subject."""
+        result = np.zeros(len(scene))
+        np.maximum.at(result, scene.dealer, self.each(scene.dealings))
+        return result
+
+    def reason(self, scene: Scene, subject: int) -> str:
+        """Of the strongest dealing."""
+        own = np.flatnonzero(scene.dealer == subject)
+        return self.words(scene.dealings.take(own[[self.each(scene.dealings)[own].argmax()]]))
+
+
+def service_text(dealing: Dealings) -> str:
+    """The service of one dealing for people."""
+    row = dealing.rows[0]
+    return f"{address_text(int(row['dst_hi']), int(row['dst_lo']))} port {row['port']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import Floors, Scene, excess, seconds_text
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, excess, seconds_text
 from analyzer.flows import F8
 
 EACH: Floors = {10.0: 8, 60.0: 12, 600.0: 30}
@@ -19,7 +19,8 @@ class BruteForce:
 
     name = "brute-force"
     technique = "T1110"
-    acts = True
+    action = ISOLATE
+    passive = False
 
     def strength(self, scene: Scene) -> F8:
         """The clearest of both measures and all lengths."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 1, 600.0: 5}
@@ -15,7 +15,8 @@ class FirstContact:
 
     name = "first-contact"
     technique = "T1071"
-    acts = False
+    action = ALERT
+    passive = False
 
     def strength(self, scene: Scene) -> F8:
         """New outside addresses against how many are usual."""

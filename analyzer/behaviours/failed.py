@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 30, 60.0: 60, 600.0: 150}
@@ -18,7 +18,8 @@ class FailedBurst:
 
     name = "failed-connections"
     technique = "T1046"
-    acts = False
+    action = ALERT
+    passive = False
 
     def strength(self, scene: Scene) -> F8:
         """Only while at least `SHARE` of the connections fail."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import Floors, Scene, excess, seconds_text
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, excess, seconds_text
 from analyzer.flows import F8
 
 VERTICAL: Floors = {1.0: 20, 10.0: 20, 60.0: 30, 600.0: 60}
@@ -24,7 +24,8 @@ class Scan:
 
     name = "scan"
     technique = "T1046"
-    acts = True
+    action = ISOLATE
+    passive = False
 
     def strength(self, scene: Scene) -> F8:
         """The clearest of the three measures."""

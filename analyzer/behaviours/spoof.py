@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 5, 600.0: 20}
@@ -14,7 +14,8 @@ class Spoofing:
 
     name = "spoofing"
     technique = "T1036"
-    acts = True
+    action = ISOLATE
+    passive = False
 
     def strength(self, scene: Scene) -> F8:
         """Forged flows."""

@@ -1,16 +1,42 @@
 """Checks that every detector has to pass, and what each one is for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.behaviours import ALL, Behaviour, Scene
+from analyzer.behaviours import ALERT, ALL, DEALINGS, Behaviour, Scene
 from analyzer.observe import FEATURES
+from analyzer.services import ROW, Dealings
 from analyzer.windows import LENGTHS
 
 SHAPE = (len(LENGTHS), 1, len(FEATURES))
 EVERY = pytest.mark.parametrize("behaviour", ALL, ids=lambda b: b.name)
+
+
+NOBODY = Dealings(np.zeros(0, ROW), np.zeros(0, np.int64))
+
+
+def outside_scene(**values: float) -> Scene:
+    """The same of an outside address."""
+    return replace(scene(**values), outside=np.ones(1, bool))
+
+
+def dealing(seconds: float, opened: float, gap_spread: float, size_spread: float, **columns: float) -> Scene:
+    """One subject that has opened connections to one service within so many seconds; nothing in the windows."""
+    rows = np.zeros(1, ROW)
+    rows["unknown"] = rows["outside"] = True
+    rows["proto"], rows["port"], rows["dst_lo"] = 6, 443, 0xFFFF_C000_0207
+    rows["last"], rows["opened"], rows["bytes_out"], rows["bytes_in"] = seconds, opened, 500 * opened, 500 * opened
+    for what, spread in (("gap", gap_spread), ("size", size_spread)):
+        mean = np.log(max(seconds / opened, 1.0)) if what == "gap" else 6.0
+        rows[f"{what}s"], rows[f"{what}_sum"] = opened, opened * mean
+        rows[f"{what}_squares"] = opened * (mean**2 + spread**2)
+    for name, value in columns.items():
+        rows[name] = value
+    return replace(scene(), dealings=Dealings(rows, np.zeros(1, np.int64)), dealer=np.zeros(1, np.int64))
 
 
 def scene(usual: dict[str, float] | None = None, **values: float) -> Scene:
@@ -21,7 +47,7 @@ def scene(usual: dict[str, float] | None = None, **values: float) -> Scene:
         for name, value in features.items():
             array[:, :, FEATURES.index(name)] = value
         made.append(array)
-    return Scene(*made)
+    return Scene(*made, np.zeros(1, bool), NOBODY, np.zeros(0, np.int64))
 
 
 LOUD = {
@@ -31,8 +57,34 @@ LOUD = {
     "first-contact": scene(flows=1, out_hosts=1, new_outside=1),
     "outbound-volume": scene(flows=1, bytes_out=4e8, bytes_unknown=4e8, bytes_in=1e6),
     "spoofing": scene(spoofed=100),
+    "worm": scene(flows=60, failed=55, failed_doors=50),
+    "guessing": dealing(100, 12, 1.0, 0.05, port=22, outside=False),
+    "lateral-movement": scene(new_doors=10),
+    "beacon": dealing(1800, 40, 0.2, 0.05),
+    "callback": dealing(300, 40, 0.2, 0.0, failed=40, bytes_in=0),
+    "dns-tunnel": scene(dns=5, dns_packets=4000, dns_bytes=900_000),
+    "dns-storm": scene(dns=20_000),
+    "flood": scene(unheeded=1e6),
+    "flooded": scene(hit_sources=5000, hit_flows=9000, hit_answered=10),
+    "knocking": outside_scene(flows=9, failed=9, knocks=9, knocked=9),
+    "first-seen-service": scene(new_services=5),
 }
-QUIET = scene(flows=12, in_hosts=4, in_services=5, bytes_out=2e5, bytes_in=3e6, dns=5, packets=500, failed=1)
+QUIET = scene(
+    flows=12,
+    in_hosts=4,
+    in_services=5,
+    bytes_out=2e5,
+    bytes_in=3e6,
+    dns=5,
+    dns_packets=6,
+    dns_bytes=450,
+    packets=500,
+    unheeded=30,
+    hit_flows=20,
+    hit_sources=3,
+    hit_answered=19,
+    failed=1,
+)
 
 
 @EVERY
@@ -56,7 +108,10 @@ def test_each_sees_what_it_is_for(behaviour: Behaviour) -> None:
 def test_what_is_usual_is_no_behaviour(behaviour: Behaviour) -> None:
     """The same numbers, when they are usual for the VM and its segment, are no finding (forgery is never usual)."""
     loud = LOUD[behaviour.name]
-    assert behaviour.strength(Scene(loud.values, loud.values, loud.values))[0] < 1
+    known = loud.dealings.rows.copy()
+    known["unknown"] = False
+    usual = replace(loud, own=loud.values, segment=loud.values, dealings=Dealings(known, loud.dealings.slots))
+    assert behaviour.strength(usual)[0] < 1
 
 
 @EVERY
@@ -64,25 +119,27 @@ def test_what_is_usual_is_no_behaviour(behaviour: Behaviour) -> None:
 def test_any_numbers_give_a_strength(behaviour: Behaviour, numbers: list[float]) -> None:
     """Strength is finite and not negative for any windows, and a finding always has a reason."""
     values = np.tile(np.array(numbers), (len(LENGTHS), 1, 1))
-    found = behaviour.strength(Scene(values, np.zeros(SHAPE), np.zeros(SHAPE)))
+    any_scene = replace(scene(), values=values)
+    found = behaviour.strength(any_scene)
     assert found.shape == (1,)
     assert np.isfinite(found).all()
     assert (found >= 0).all()
     if found[0] >= 1:
-        assert behaviour.reason(Scene(values, np.zeros(SHAPE), np.zeros(SHAPE)), 0)
+        assert behaviour.reason(any_scene, 0)
 
 
 @EVERY
 def test_subjects_do_not_disturb_each_other(behaviour: Behaviour) -> None:
     """In a crowd each gets the strength it has alone."""
     loud = LOUD[behaviour.name]
-    crowd = Scene(*(np.concatenate([q, w, q], axis=1) for q, w in zip(_arrays(QUIET), _arrays(loud), strict=True)))
-    alone = [behaviour.strength(s)[0] for s in (QUIET, loud, QUIET)]
-    assert behaviour.strength(crowd).tolist() == alone
-
-
-def _arrays(of: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return of.values, of.own, of.segment
+    parts = (QUIET, loud, QUIET)
+    crowd = Scene(
+        *(np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("values", "own", "segment")),
+        outside=np.concatenate([p.outside for p in parts]),
+        dealings=loud.dealings,
+        dealer=loud.dealer + 1,
+    )
+    assert behaviour.strength(crowd).tolist() == [behaviour.strength(s)[0] for s in parts]
 
 
 def test_a_browser_is_no_scanner() -> None:
@@ -104,5 +161,41 @@ def test_fetching_is_no_pushing() -> None:
 
 
 def test_only_clear_behaviours_may_act() -> None:
-    """A first contact and failing connections never lead to a rule by themselves."""
-    assert {b.name for b in ALL if not b.acts} == {"first-contact", "failed-connections"}
+    """A first contact, a first service and failing connections never lead to a rule by themselves."""
+    assert {b.name for b in ALL if b.action == ALERT} == {"first-contact", "first-seen-service", "failed-connections"}
+
+
+def test_a_victim_is_only_relieved() -> None:
+    """What is done to a subject never leads to more than limiting what reaches it."""
+    assert {(b.name, b.action) for b in ALL if b.passive} == {("flooded", "rate_limit")}
+
+
+@pytest.mark.parametrize("behaviour", DEALINGS, ids=lambda b: b.name)
+def test_clocks_and_people_are_no_implants(behaviour: Behaviour) -> None:
+    """Time asked for by the clock, a site read by a person, a page of sixty parts, a known login: all nothing."""
+    for harmless in (
+        dealing(3000, 50, 0.1, 0.0, port=123, proto=17),
+        dealing(1800, 80, 1.3, 0.9),
+        dealing(30, 60, 1.0, 0.6),
+        dealing(600, 20, 0.1, 0.05, port=22, outside=False, unknown=False),
+        dealing(3600, 15, 0.9, 0.0, failed=15, bytes_in=0),
+    ):
+        assert behaviour.strength(harmless)[0] < 1
+
+
+def test_knocking_is_asked_of_strangers_only() -> None:
+    """A VM that fails at services that do not exist is a scanner at most, at the scanner's floors."""
+    knocking = next(b for b in ALL if b.name == "knocking")
+    assert knocking.strength(scene(flows=9, failed=9, knocks=9, knocked=9))[0] == 0
+
+
+def test_long_answers_are_no_tunnel() -> None:
+    """Many ordinary questions carry no data, however many bytes they are together."""
+    tunnel = next(b for b in ALL if b.name == "dns-tunnel")
+    assert tunnel.strength(scene(dns=20_000, dns_packets=20_000, dns_bytes=1.6e6))[0] == 0
+
+
+def test_a_service_that_answers_a_crowd_is_not_flooded() -> None:
+    """Many sources are a success, as long as they are answered."""
+    flooded = next(b for b in ALL if b.name == "flooded")
+    assert flooded.strength(scene(hit_sources=5000, hit_flows=9000, hit_answered=8900))[0] == 0

@@ -1,11 +1,28 @@
 """Risk and advice."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.advisor import AGAIN_SECONDS, Advisor
-from analyzer.risk import HALF_LIFE, MOST_ALONE, Finding, Verdict, decayed, risk_of, risk_of_p, risk_of_strength
+from analyzer.risk import (
+    BLATANT,
+    CALM,
+    HALF_LIFE,
+    MOST_ALONE,
+    OVERWHELMING,
+    Finding,
+    Verdict,
+    advised,
+    decayed,
+    fisher,
+    flow_risk,
+    risk_of,
+    risk_of_p,
+    risk_of_strength,
+)
 
 FINDINGS = st.builds(
     Finding, st.just("scan"), st.just("T1046"), st.floats(1, 1e6), st.just("scan: 9 of 9"), st.booleans()
@@ -15,12 +32,14 @@ FINDINGS = st.builds(
 def verdict(vm: int = 1, risk: float = 80.0, confirmed: bool = True, time: float = 100.0) -> Verdict:
     """A verdict about a VM, or (vm 0) about an outside address."""
     finding = Finding("scan", "T1046", 5.0, "scan: tried 100 services", True)
-    return Verdict(vm, vm, None if vm else (0, 0xFFFF_CB00_7142), time, risk, 1e-4, (finding,), confirmed)
+    address = None if vm else (0, 0xFFFF_CB00_7142)
+    action = "isolate" if confirmed else "alert"
+    return Verdict(vm, vm, address, time, risk, 1e-4, (finding,), confirmed, action)
 
 
 def test_risk_scale_has_its_anchors() -> None:
     """At its floor a behaviour is 50, at eight times 100; p of 1e-3 is 50, of 1 nothing."""
-    assert [round(risk_of_strength(s), 6) for s in (1, 8, 1000)] == [50, 100, 100]
+    assert risk_of_strength(np.array([1, 8, 1000])).round(6).tolist() == [50, 100, 100]
     assert risk_of_p(np.array([1.0, 1e-3, 1e-6, 1e-30])).round(6).tolist() == [0, 50, 100, 100]
 
 
@@ -71,3 +90,56 @@ def test_a_refused_proposal_waits() -> None:
     advisor.decided(proposal.number, accepted=False)
     assert advisor.advise([verdict(1, time=100 + AGAIN_SECONDS - 1)]) == []
     assert len(advisor.advise([verdict(1, time=100 + AGAIN_SECONDS)])) == 1
+
+
+@given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=20))
+def test_risk_of_flows_keeps_their_order(ps: list[float]) -> None:
+    """The less likely a flow, the higher its risk, without a step where it is capped."""
+    p = np.sort(np.array(ps))
+    risk = flow_risk(p)
+    assert (np.diff(risk) <= 1e-12).all()
+    assert ((risk >= 0) & (risk < MOST_ALONE)).all()
+    assert np.allclose(risk[risk <= CALM], risk_of_p(p)[risk <= CALM])
+
+
+@given(st.floats(1e-9, 1), st.floats(1e-9, 1))
+def test_two_tails_make_one(first: float, second: float) -> None:
+    """Fisher's combination is symmetric, within (0, 1], and of two certainties certain."""
+    a, b = np.array([first]), np.array([second])
+    assert fisher(a, b) == fisher(b, a)
+    assert 0 < fisher(a, b)[0] <= 1
+    assert fisher(np.ones(1), np.ones(1)).tolist() == [1.0]
+
+
+def found(strength: float, action: str, passive: bool = False) -> tuple[Finding, ...]:
+    """One finding."""
+    return (Finding("x", "T1", strength, "x: 9", action != "alert", action, passive),)
+
+
+def test_the_ladder_is_climbed_by_evidence() -> None:
+    """A first step for a clear effect with the baseline, isolation after two of three, nothing for what only alerts."""
+    isolates = found(BLATANT, "isolate")
+    assert advised(isolates, False, False, False) == "alert"
+    assert advised(isolates, True, False, False) == "restrict"
+    assert advised(isolates, False, True, False) == "isolate"
+    assert advised(found(OVERWHELMING, "isolate"), False, False, True) == "restrict"
+    assert advised(found(100, "alert"), True, True, True) == "alert"
+
+
+def test_victims_are_limited_and_strangers_denied() -> None:
+    """What is done to a subject leads to its relief when it goes on; who knocks in vain is denied at once."""
+    assert advised(found(9, "rate_limit", passive=True), True, True, False) == "alert"
+    assert advised(found(9, "rate_limit", passive=True), False, False, True) == "rate_limit"
+    assert advised(found(1, "deny"), True, False, False) == "deny"
+
+
+def test_a_higher_step_follows_a_lower_one() -> None:
+    """After a restriction an isolation is asked for, not the other way round; without steps only what is confirmed."""
+    stepping = Advisor(steps=True)
+    first, second = replace(verdict(1), action="restrict", confirmed=False), verdict(1)
+    (proposal,) = stepping.advise([first])
+    stepping.decided(proposal.number, accepted=True)
+    assert [p.action for p in stepping.advise([second])] == ["isolate"]
+    assert stepping.advise([first]) == []
+    assert Advisor().advise([first]) == []
+    assert [p.action for p in Advisor().advise([second])] == ["isolate"]
