@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -11,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -52,18 +54,20 @@ class Matcher(Generic[T]):
         self._sock: socket.socket | None = None
         self._reader: threading.Thread | None = None
         self._answers: queue.SimpleQueue[tuple[int, Message | None]] = queue.SimpleQueue()
-        self._wake, self._awake = socket.socketpair()
-        self._wake.setblocking(False)
-        self._awake.setblocking(False)
         self._waiting: dict[int, tuple[float, T]] = {}
         self._number = 0
         self.searched = 0
         self.shed = 0
         self.given_up = 0
 
+    @cached_property
+    def _bell(self) -> int:
+        """A file (eventfd(2)) that is readable from an answer's coming until `answers` is called."""
+        return os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
     def fileno(self) -> int:
         """Readable whenever `answers` has something."""
-        return self._awake.fileno()
+        return self._bell
 
     @property
     def running(self) -> bool:
@@ -96,11 +100,8 @@ class Matcher(Generic[T]):
 
     def answers(self) -> list[Answer[T]]:
         """All answers that came since the last call."""
-        try:
-            while self._awake.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
         found = []
         while not self._answers.empty():
             pid, message = self._answers.get_nowait()
@@ -132,8 +133,8 @@ class Matcher(Generic[T]):
     def close(self) -> None:
         """End the process for good."""
         self.rest()
-        self._wake.close()
-        self._awake.close()
+        if "_bell" in self.__dict__:
+            os.close(self.__dict__.pop("_bell"))
 
     def status(self) -> dict[str, Any]:
         """For people."""
@@ -157,12 +158,12 @@ class Matcher(Generic[T]):
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
         self._reader = threading.Thread(
-            target=self._read, args=(own.dup(), self._child.pid), name="payload", daemon=True
+            target=self._read, args=(own.dup(), self._child.pid, self._bell), name="payload", daemon=True
         )
         self._reader.start()
         return own
 
-    def _read(self, sock: socket.socket, pid: int) -> None:
+    def _read(self, sock: socket.socket, pid: int, bell: int) -> None:
         """In a thread: take answers until the process is gone."""
         with sock:
             while True:
@@ -172,12 +173,7 @@ class Matcher(Generic[T]):
                 except (OSError, ChannelError):
                     message = None
                 self._answers.put((pid, message))
-                try:
-                    self._wake.send(b"x")
-                except BlockingIOError:
-                    pass  # it is awake
-                except OSError:
-                    return
+                os.eventfd_write(bell, 1)
                 if message is None:
                     return
 

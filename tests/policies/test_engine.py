@@ -401,7 +401,7 @@ def test_the_analyzer_is_told_what_counters_mean(site: Site) -> None:
     }
     site.to_analyzer.clear()
     site.pump(site.engine.analyzer_here())
-    assert [m.kind for m in site.to_analyzer] == ["rules", "cookies", "cookies"]
+    assert [m.kind for m in site.to_analyzer] == ["consents", "rules", "cookies", "cookies"]
 
 
 def test_a_port_that_comes_later_is_programmed_then(site: Site) -> None:
