@@ -64,6 +64,16 @@ class Attributed:
     beyond: Array
     """Dtype `SIDE`: what the last VFN on the way, where they come in over a link, did with packets (`fate`)."""
 
+    @property
+    def own(self) -> Array:
+        """Sides under an address of the VM on the port."""
+        return self.sides[~self.sides["spoofed"]] if self.sides["spoofed"].any() else self.sides
+
+    @property
+    def spoofed(self) -> Array:
+        """Sides under any other."""
+        return self.sides[self.sides["spoofed"]]
+
 
 class _Numbers:
     """A mapping from rows of two 64-bit numbers to VM numbers, for compiled loops."""

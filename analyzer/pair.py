@@ -15,7 +15,7 @@ from analyzer import pairing
 from analyzer.flows import F8, FLOW, U8, Array, Bool, FlowBatch, FlowState
 from analyzer.keytable import KeyTable
 from analyzer.ledger import COUNTERS, Ledger, Parts
-from analyzer.pairing import GATHERED, IDLE_SECONDS, MARK, refused
+from analyzer.pairing import GATHERED, HALF, IDLE_SECONDS, MARK, refused
 
 __all__ = ["ANSWER_SECONDS", "IDLE_SECONDS", "SILENT_SECONDS", "FlowTable", "flow_keys", "refused"]
 
@@ -46,7 +46,6 @@ class FlowTable:
         self._table = KeyTable(memory)
         self._rows = np.zeros(self._table.size, FLOW)
         self._marks = np.zeros(self._table.size, MARK)
-        self._flow_at = np.full(self._table.size, -1, np.int32)
         self._finished = np.empty(0, np.int64)
         self._ledger = Ledger(self._table.size) if recorded else None
 
@@ -58,9 +57,9 @@ class FlowTable:
 
         Where the table has to forget flows on the way, a flow may have an event before and one after that.
         """
-        events, at = [], 0
+        events, at, keys = [], 0, pairing.keys_of(sides, self._salt)
         while at < len(sides):
-            at, batch = self._update(sides, at)
+            at, batch = self._update(sides, at, keys)
             events.append(batch)
         return FlowBatch.concat(events)
 
@@ -139,25 +138,18 @@ class FlowTable:
             slots = slots[np.argpartition(self._rows["end"][slots], -limit)[-limit:]]
         return FlowBatch(self._rows[slots[np.argsort(-self._rows["end"][slots], kind="stable")]])
 
-    def _update(self, sides: Array, begin: int) -> tuple[int, FlowBatch]:
+    def _update(self, sides: Array, begin: int, keys: U8) -> tuple[int, FlowBatch]:
         """Add sides from `begin` on, as far as there is room; where it stopped, and the events."""
         self._make_room()
-        most = len(sides) - begin
-        gathered = np.empty(most, GATHERED)
-        sums = np.empty((most, 2, 2), np.uint64)
-        times = np.empty((most, 2, 2))
-        flags = np.empty((most, 2, 3), np.uint8)
-        sample = np.empty((most, 2), np.int64)
-        end, flows, self._table.used = pairing.gather(
-            sides, begin, self._salt, self._memory, self._table.keys, self._table.used, self._rows, self._marks,
-            self._flow_at, gathered, sums, times, flags, sample,
-        )  # fmt: skip
+        most, table = len(sides) - begin, self._table
+        gathered, halves = np.empty(most, GATHERED), np.empty(2 * most, HALF)
+        end, flows, table.used = pairing.gather(
+            sides, begin, keys, self._memory, table.keys, table.used, self._rows, self._marks, gathered, halves
+        )
         if self._ledger is not None:
             self._put_on_record(gathered[:flows])
         events = np.empty(flows, FLOW)
-        pairing.merge(
-            sides, flows, gathered, sums, times, flags, sample, self._rows, self._marks, self._flow_at, events
-        )
+        pairing.merge(sides, flows, gathered, halves, self._rows, self._marks, events)
         return end, FlowBatch(events)
 
     def _put_on_record(self, gathered: Array) -> None:

@@ -1,7 +1,9 @@
 """The compiled loops of the flow table: a burst of sides is gathered by flow, then merged into the table.
 
 In between the table's owner puts on record what is about to change. A flow's two ends are the lower and the upper one
-(by address, then port) until it is known who opened it; columns of shape (flows, 2) hold the lower end's sending first.
+(by address, then port) until it is known who opened it.
+
+Functions that are called for each flow take rows, not arrays: of an array compiled code counts its users at each call.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ MARK = np.dtype(
         ("upper", "?"),  # the upper end is the initiator
         ("sure", "?"),  # of which: it has said so itself
         ("fate", "u1"),  # Fate of what the lower and (shifted) the upper end sent
+        ("flow", "<i4"),  # number + 1 of the flow of this burst; 0: there is none
         ("beyond", "<f8"),  # last packet that a VFN behind a cable told of
     ]
 )
@@ -41,13 +44,29 @@ MARK = np.dtype(
 GATHERED = np.dtype(
     [
         ("slot", "<i8"),
+        ("sample", "<i8"),  # one of its sides
         ("new", "?"),  # nothing of it is in the table
         ("fresh", "?"),  # a flow begins: `new`, or the slot's old flow is over
         ("turned", "?"),  # the end that was taken for the initiator is not
         ("changed", "?"),  # the initiator's packets pass that did not, or the reverse
+        ("tcp", "?"),
     ]
 )
 """A flow of a burst."""
+
+HALF = np.dtype(
+    [
+        ("pkts", "<u8"),
+        ("bytes", "<u8"),
+        ("first", "<f8"),
+        ("last", "<f8"),
+        ("sample", "<i8"),  # one of its sides; -1: there is none
+        ("flags", "u1"),
+        ("fate", "u1"),
+        ("answers", "?"),  # by what it is
+    ]
+)
+"""What one end of such a flow has sent: the lower ends' at even numbers, the upper ends' behind them."""
 
 _FORWARDED, _DROPPED = int(Fate.FORWARDED), int(Fate.DROPPED)
 _DELIVERED, _STOPPED, _CUT = int(Fate.DELIVERED), int(Fate.STOPPED), int(Fate.CUT)
@@ -116,104 +135,111 @@ def turns(known: int, told: int) -> bool:
 def gather(
     sides: Array,
     begin: int,
-    salt: np.uint64,
+    wanted: U8,
     most: int,
     keys: U8,
     used: int,
     rows: Array,
     marks: Array,
-    flow_at: Array,
     gathered: Array,
-    sums: U8,
-    times: Array,
-    flags: Array,
-    sample: I8,
+    halves: Array,
 ) -> tuple[int, int, int]:
     """Sum sides from `begin` on by flow, and find a slot for each flow, as long as there are less than `most` in all.
 
     Args:
-        keys: of the table; with `used` of them.
-        flow_at: int32, all -1: by slot; `merge` puts it back.
-        gathered: dtype GATHERED, a row for each flow, as of the arrays below, of shape (flows, 2, ...):
-        sums: packets and bytes.
-        times: first and last packet.
-        flags: TCP flags, ORed, fate, and whether it answers by what it is.
-        sample: one side; -1: there is none in this direction.
+        wanted: keys of the sides.
+        keys: of the table, of which `used` are taken.
+        gathered: dtype GATHERED, a row for each flow; `halves` (dtype HALF) has two.
 
     Returns:
-        Where in `sides` it stopped, how many flows there are, and how many keys are used now.
+        Where in `sides` it stopped, how many flows there are, and how many keys are taken now.
     """
+    places = np.empty(len(sides) - begin, np.int64)
+    for i in range(len(places)):  # for itself, so that the processor waits for many at a time
+        places[i] = place_of(keys, wanted[begin + i])
     flows, at = 0, begin
     while at < len(sides):
+        place = places[at - begin]
+        if keys[place] != wanted[at]:  # it was not there, or another one has taken its place since
+            place = place_of(keys, wanted[at])
+            if keys[place] == _NONE:
+                if used == most:
+                    break
+                keys[place] = wanted[at]
+                marks[place].live = False
+                used += 1
+        flow = marks[place].flow - 1
         side = sides[at]
-        upper = from_upper(side)
-        key = key_of(side, upper, salt)
-        place = place_of(keys, key)
-        if keys[place] == _NONE:
-            if used == most:
-                break
-            keys[place] = key
-            marks[place].live = False
-            used += 1
-        flow = flow_at[place]
         if flow < 0:
-            flow = flow_at[place] = flows
+            flow = flows
             flows += 1
-            gathered[flow].slot = place
-            for d in range(2):
-                sums[flow, d, 0] = sums[flow, d, 1] = 0
-                times[flow, d, 0], times[flow, d, 1] = np.inf, -np.inf
-                flags[flow, d, 0] = flags[flow, d, 1] = flags[flow, d, 2] = 0
-                sample[flow, d] = -1
-        d = 1 if upper else 0
-        sums[flow, d, 0] += side.pkts
-        sums[flow, d, 1] += side.bytes
-        times[flow, d, 0] = min(times[flow, d, 0], side.first)
-        times[flow, d, 1] = max(times[flow, d, 1], side.last)
-        flags[flow, d, 0] |= side.flags
-        flags[flow, d, 1] = fate_after(flags[flow, d, 1], side.fate)
-        flags[flow, d, 2] |= side.answers
-        sample[flow, d] = at
+            marks[place].flow = flows
+            gathered[flow].slot, gathered[flow].sample, gathered[flow].tcp = place, at, side.proto == TCP
+            _clear(halves[2 * flow])
+            _clear(halves[2 * flow + 1])
+        _add(halves[2 * flow + (1 if from_upper(side) else 0)], side, at)
         at += 1
     for flow in range(flows):
-        _compare(gathered[flow], rows, marks, sides, times[flow], flags[flow], sums[flow], sample[flow])
+        slot = gathered[flow].slot
+        _compare(gathered[flow], rows[slot], marks[slot], halves[2 * flow], halves[2 * flow + 1])
     return at, flows, used
 
 
 @compiled
-def _compare(
-    found: Row, rows: Array, marks: Array, sides: Array, times: Array, flags: Array, sums: U8, sample: I8
-) -> None:
+def _clear(half: Row) -> None:
+    half.pkts = half.bytes = _NONE
+    half.first, half.last = np.inf, -np.inf
+    half.flags = half.fate = 0
+    half.answers, half.sample = False, -1
+
+
+@compiled
+def _add(half: Row, side: Row, at: int) -> None:
+    half.pkts += side.pkts
+    half.bytes += side.bytes
+    half.first, half.last = min(half.first, side.first), max(half.last, side.last)
+    half.flags |= side.flags
+    half.fate = fate_after(half.fate, side.fate)
+    half.answers |= side.answers
+    half.sample = at
+
+
+@compiled
+def _compare(found: Row, row: Row, mark: Row, lower: Row, upper: Row) -> None:
     """Fill in what a flow of the burst is to the table."""
-    row, mark = rows[found.slot], marks[found.slot]
-    first = min(times[0, 0], times[1, 0])
     found.new = not mark.live or row.src_pkts + row.dst_pkts == _NONE
-    pause = first - row.end
-    tcp = sides[max(sample[0], sample[1])].proto == TCP
-    asks = tcp and (flags[0, 0] | flags[1, 0]) & SYN != 0
+    pause = min(lower.first, upper.first) - row.end
+    asks = found.tcp and (lower.flags | upper.flags) & SYN != 0
     found.fresh = found.new or (asks and pause > REOPEN_SECONDS) or pause > IDLE_SECONDS
     found.turned = found.changed = False
     if found.fresh:
         return
-    opening = 1 if mark.upper else 0
-    other = 1 - opening
-    if not mark.sure:
-        if row.src_pkts > _NONE and row.dst_pkts == _NONE and sums[other, 0] > _NONE:
-            found.turned = _says(tcp, flags[other, 0], sums[other, 0], times[other, 0], row.start) > 0
-        elif row.dst_pkts > _NONE and row.src_pkts == _NONE and sums[opening, 0] > _NONE:
-            found.turned = _says(tcp, flags[opening, 0], sums[opening, 0], times[opening, 0], row.start) < 0
-    known = (signed(mark.fate) >> (ANSWERS_SHIFT * opening)) & _NIBBLE
-    found.changed = turns(known, flags[opening, 1])
+    if mark.upper:
+        _compare_ends(found, row, mark, upper, lower)
+    else:
+        _compare_ends(found, row, mark, lower, upper)
 
 
 @compiled
-def _says(tcp: bool, flags: int, packets: int, first: float, start: float) -> int:
+def _compare_ends(found: Row, row: Row, mark: Row, opening: Row, other: Row) -> None:
+    """Is the `opening` end the initiator still, and does what it sends fare as before?"""
+    if not mark.sure:
+        if row.src_pkts > _NONE and row.dst_pkts == _NONE and other.pkts > _NONE:
+            found.turned = _says(found.tcp, other, row.start) > 0
+        elif row.dst_pkts > _NONE and row.src_pkts == _NONE and opening.pkts > _NONE:
+            found.turned = _says(found.tcp, opening, row.start) < 0
+    known = signed(mark.fate) >> (ANSWERS_SHIFT if mark.upper else 0) & _NIBBLE
+    found.changed = turns(known, opening.fate)
+
+
+@compiled
+def _says(tcp: bool, half: Row, start: float) -> int:
     """Is an end that is seen for the first time the initiator (1), is it the other (-1), or can nobody tell (0)?"""
-    if tcp and flags & (SYN | ACK) == SYN:
+    if tcp and half.flags & (SYN | ACK) == SYN:
         return 1
-    if tcp and _answers(flags, packets):
+    if half.answers or (tcp and _answers(half)):
         return -1
-    return _earlier(first, start)
+    return _earlier(half.first, start)
 
 
 @compiled
@@ -225,32 +251,29 @@ def _earlier(one: float, other: float) -> int:
 
 
 @compiled
-def _answers(flags: int, packets: int) -> bool:
+def _answers(half: Row) -> bool:
     """Is it a lone SYN-ACK, or a reset: what nobody opens a connection with?"""
-    return (packets == 1 and flags & (SYN | ACK) == SYN | ACK) or flags & (RST | SYN) == RST
+    return bool((half.pkts == _ONE and half.flags & (SYN | ACK) == SYN | ACK) or half.flags & (RST | SYN) == RST)
 
 
 @compiled
-def _upper_opens(sides: Array, sums: U8, times: Array, flags: Array, sample: I8) -> tuple[bool, bool]:
-    """Is the upper end a flow's initiator, and has it, or the other one, said so itself?
+def _upper_opens(tcp: bool, side: Row, lower: Row, upper: Row) -> tuple[bool, bool]:
+    """Is the upper end a flow's initiator, and has it, or the other one, said so itself? `side`: one of the flow's.
 
-    In this order: who sent a SYN and no ACK; who did not answer with a lone SYN-ACK or RST; who was seen first; who
-    talks to the lower port; who was seen at all.
+    In this order: who sent a SYN and no ACK; who did not answer with a lone SYN-ACK, RST, ICMP reply or error; who was
+    seen first; who talks to the lower port; who was seen at all.
     """
-    side = sides[max(sample[0], sample[1])]
-    lower_seen, upper_seen = sums[0, 0] > _NONE, sums[1, 0] > _NONE
-    if side.proto == TCP:
-        lower = lower_seen and flags[0, 0] & (SYN | ACK) == SYN
-        upper = upper_seen and flags[1, 0] & (SYN | ACK) == SYN
-        if lower != upper:
-            return upper, True
-        lower = lower_seen and _answers(flags[0, 0], sums[0, 0])
-        upper = upper_seen and _answers(flags[1, 0], sums[1, 0])
-        if lower != upper:
-            return lower, True
-    if flags[0, 2] != flags[1, 2]:
-        return flags[0, 2] != 0, True
-    first = _earlier(times[1, 0], times[0, 0]) if lower_seen and upper_seen else 0
+    lower_seen, upper_seen = lower.pkts > _NONE, upper.pkts > _NONE
+    if tcp:
+        lower_asks = lower_seen and lower.flags & (SYN | ACK) == SYN
+        upper_asks = upper_seen and upper.flags & (SYN | ACK) == SYN
+        if lower_asks != upper_asks:
+            return upper_asks, True
+    lower_answers = lower_seen and (lower.answers or (tcp and _answers(lower)))
+    upper_answers = upper_seen and (upper.answers or (tcp and _answers(upper)))
+    if lower_answers != upper_answers:
+        return lower_answers, True
+    first = _earlier(upper.first, lower.first) if lower_seen and upper_seen else 0
     if first != 0:
         return first > 0, False
     if side.src_port != side.dst_port:
@@ -259,54 +282,46 @@ def _upper_opens(sides: Array, sums: U8, times: Array, flags: Array, sample: I8)
 
 
 @compiled
-def merge(
-    sides: Array,
-    flows: int,
-    gathered: Array,
-    sums: U8,
-    times: Array,
-    flags: Array,
-    sample: I8,
-    rows: Array,
-    marks: Array,
-    flow_at: Array,
-    events: Array,
-) -> None:
+def merge(sides: Array, flows: int, gathered: Array, halves: Array, rows: Array, marks: Array, events: Array) -> None:
     """Add gathered flows to the table; `events` (dtype FLOW) gets one for each."""
     for flow in range(flows):
-        found = gathered[flow]
-        flow_at[found.slot] = -1
+        found, lower, upper = gathered[flow], halves[2 * flow], halves[2 * flow + 1]
         row, mark, event = rows[found.slot], marks[found.slot], events[flow]
-        last = max(times[flow, 0, 1], times[flow, 1, 1])
-        first = min(times[flow, 0, 0], times[flow, 1, 0])
+        mark.flow = 0
+        event.start, event.end = min(lower.first, upper.first), max(lower.last, upper.last)
         if found.fresh:
-            mark.upper, mark.sure = _upper_opens(sides, sums[flow], times[flow], flags[flow], sample[flow])
-            if not mark.live or mark.beyond < first:
+            mark.upper, mark.sure = _upper_opens(found.tcp, sides[found.sample], lower, upper)
+            if not mark.live or mark.beyond < event.start:
                 mark.fate = 0  # what was seen behind a cable was about another flow
         elif found.turned:
             mark.upper = not mark.upper
             _turn(row)
         mark.live = True
-        opening = 1 if mark.upper else 0
-        _fill(event, sides, sums[flow], flags[flow], sample[flow], opening)
-        event.start, event.end = first, last
+        if mark.upper:
+            _fill(event, upper, lower)
+            _name(event, sides[upper.sample if upper.sample >= 0 else lower.sample], upper.sample >= 0)
+        else:
+            _fill(event, lower, upper)
+            _name(event, sides[lower.sample if lower.sample >= 0 else upper.sample], lower.sample >= 0)
         _merge_one(row, mark, event, found)
-        _mark_fate(row, mark, flags[flow], opening, found.fresh)
+        _mark_fate(row, mark, lower.fate, upper.fate, found.fresh)
 
 
 @compiled
-def _fill(event: Row, sides: Array, sums: U8, flags: Array, sample: I8, opening: int) -> None:
-    """A burst's part of a flow, as seen from its initiator."""
-    other = 1 - opening
-    forward = sample[opening] >= 0
-    side = sides[sample[opening] if forward else sample[other]]
-    event.src_pkts, event.src_bytes = sums[opening, 0], sums[opening, 1]
-    event.dst_pkts, event.dst_bytes = sums[other, 0], sums[other, 1]
-    event.flags = flags[0, 0] | flags[1, 0]
-    event.proto = side.proto
-    event.fate = signed(flags[opening, 1]) | signed(flags[other, 1]) << ANSWERS_SHIFT
+def _fill(event: Row, opening: Row, other: Row) -> None:
+    """Counters of a burst's part of a flow, as seen from its initiator."""
+    event.src_pkts, event.src_bytes = opening.pkts, opening.bytes
+    event.dst_pkts, event.dst_bytes = other.pkts, other.bytes
+    event.flags = opening.flags | other.flags
+    event.fate = signed(opening.fate) | signed(other.fate) << ANSWERS_SHIFT
     event.src_segment = event.dst_segment = 0
     event.risk = 0.0
+
+
+@compiled
+def _name(event: Row, side: Row, forward: bool) -> None:
+    """The ends of a flow by one of its sides, which goes `forward`, from the initiator, or back."""
+    event.proto = side.proto
     if forward:
         event.src_hi, event.src_lo, event.src_port, event.src_vm = side.src_hi, side.src_lo, side.src_port, side.src_vm
         event.dst_hi, event.dst_lo, event.dst_port, event.dst_vm = side.dst_hi, side.dst_lo, side.dst_port, side.dst_vm
@@ -355,12 +370,12 @@ def refused(flags: Any, src_pkts: Any, dst_pkts: Any) -> Any:
 
 
 @compiled
-def _mark_fate(row: Row, mark: Row, flags: Array, opening: int, fresh: bool) -> None:
+def _mark_fate(row: Row, mark: Row, lower: int, upper: int, fresh: bool) -> None:
     """Take over what is told of the packets' fate."""
     known = signed(mark.fate)
-    before = (known >> (ANSWERS_SHIFT * opening)) & _NIBBLE
-    lower, upper = fate_after(known & _NIBBLE, flags[0, 1]), fate_after(known >> ANSWERS_SHIFT, flags[1, 1])
-    mark.fate = lower | upper << ANSWERS_SHIFT
+    before = known >> (ANSWERS_SHIFT if mark.upper else 0) & _NIBBLE
+    upper = fate_after(known >> ANSWERS_SHIFT, upper)
+    mark.fate = fate_after(known & _NIBBLE, lower) | upper << ANSWERS_SHIFT
     _tell_fate(row, mark, 0 if fresh else before)
 
 
