@@ -19,7 +19,7 @@ from support.telemetry import ACK, START, SYN, Exporters, Talk, inventory, ports
 from analyzer.archive import query
 from runtime.channel import Connection, Message, Peer, Server, connect
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 NET = inventory()
 CODE = "import sys; from analyzer import process; from runtime import settings; sys.exit(process.run(settings.load()))"
 

@@ -46,7 +46,7 @@ def running(config: Settings):
 
     def end() -> int:
         ending.set()
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         return status[0]
 
     try:
@@ -56,7 +56,7 @@ def running(config: Settings):
 
 
 def hello(config: Settings, role: str) -> Connection:
-    peer = connect(config.engine_socket, timeout=10)
+    peer = connect(config.engine_socket, timeout=60)
     peer.send(Message("hello", {"role": role, "pid": 1, "version": "0"}))
     return peer
 
@@ -170,9 +170,9 @@ def test_a_signal_ends_the_real_process_in_order(config: Settings, number: signa
     environment = {"DYNSEG_CONFIG": str(config.inventory.parent / "dynseg.yaml"), "PATH": "/usr/bin:/bin"}
     engine = subprocess.Popen([sys.executable, "-m", "cli.main", "engine"], cwd=ROOT, env=environment)
     try:
-        connect(config.engine_socket, timeout=20).close()
+        connect(config.engine_socket, timeout=60).close()
         engine.send_signal(number)
-        assert engine.wait(timeout=10) == 0
+        assert engine.wait(timeout=60) == 0
     finally:
         engine.kill()
         engine.wait()

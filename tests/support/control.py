@@ -23,7 +23,7 @@ from runtime.channel import Message, Server
 from runtime.tokens import Role
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 INVENTORY: dict[str, Any] = {
     "segments": {"web": None, "db": None},
@@ -210,7 +210,7 @@ class Node:
     def ask(self, verb: str, path: str, role: Role | None = Role.ADMIN, **more: Any) -> httpx.Response:
         """A REST request with the token of a role."""
         headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
-        return httpx.request(verb, f"http://127.0.0.1:{self.rest}{path}", headers=headers, timeout=10, **more)
+        return httpx.request(verb, f"http://127.0.0.1:{self.rest}{path}", headers=headers, timeout=30, **more)
 
     def wait_up(self) -> None:
         """Until both ports take connections."""

@@ -16,7 +16,7 @@ from policies.codec import InstalledEntry
 from ryu_apps.wire import flowmod, stats
 from ryu_apps.wire.bundle import stage
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 _MOST_RECIRCULATIONS = 2
 
 

@@ -28,7 +28,7 @@ class RawSwitch:
     """Connects, shakes hands as `dpid` with `ports` (number -> name), and answers nothing by itself after that."""
 
     def __init__(self, port: int, dpid: int, ports: Mapping[int, str]) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._stream = self._socket.makefile("rb")
         self.send(message(HELLO, 1, struct.pack("!HHI", 1, 8, 1 << 4)))
         xid, _ = self.wait(FEATURES_REQUEST)
