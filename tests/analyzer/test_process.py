@@ -121,6 +121,8 @@ class Node:
         self.process = self.spawn()
         self.control = self.connect()
         self._request = 0
+        self._out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        """Open as long as a switch's: whose it is decides whether its reports count."""
 
     def spawn(self, code: str = CODE) -> subprocess.Popen[bytes]:
         env = {**os.environ, "DYNSEG_CONFIG": str(self.folder / "dynseg.yaml"), "OMP_NUM_THREADS": "1"}
@@ -151,14 +153,14 @@ class Node:
 
     def send(self, talks: list[Talk], exporters: Exporters) -> None:
         """All NetFlow of some conversations, at once."""
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for _, datagram in exporters.datagrams(talks):
-                out.sendto(datagram, ("127.0.0.1", self.port))
+        for _, datagram in exporters.datagrams(talks):
+            self._out.sendto(datagram, ("127.0.0.1", self.port))
 
     def log(self) -> str:
         return (self.folder / "analyzer.log").read_text()
 
     def end(self) -> None:
+        self._out.close()
         self.control.close()
         if self.process.poll() is None:
             self.process.terminate()
