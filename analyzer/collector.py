@@ -172,6 +172,8 @@ class Collector:
             self.sock.bind((address, port))
         except OSError as error:
             self.sock.close()
+            if exporters is not None:
+                exporters.close()
             remedy = "end what listens there, or change netflow.listen or netflow.port"
             raise SettingsError(
                 f"cannot collect NetFlow at {address}:{port}/udp: {error.strerror}", key="netflow.port", remedy=remedy

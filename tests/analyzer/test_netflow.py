@@ -1,28 +1,14 @@
-"""NetFlow v5: decoding, rubbish, sequence, clock, and the real UDP collector."""
+"""NetFlow v5: decoding, rubbish, sequence, clock."""
 
-import socket
 import struct
-import time
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.netflow import datagram
 
-from analyzer.collector import Collector
-from analyzer.netflow import HEADER, RECORD, Sequences, decode
-from runtime.errors import SettingsError
-
-
-def datagram(records: int = 1, sequence: int = 0, uptime: int = 10_000, engine: int = 0x0103, **record: int) -> bytes:
-    """A datagram sent at epoch second 1000.5."""
-    header = np.zeros(1, HEADER)
-    header["version"], header["count"], header["uptime"], header["seconds"] = 5, records, uptime, 1000
-    header["nanoseconds"], header["sequence"], header["engine"] = 500_000_000, sequence, engine
-    body = np.zeros(records, RECORD)
-    for name, value in record.items():
-        body[name] = value
-    return header.tobytes() + body.tobytes()
+from analyzer.netflow import Sequences, decode
 
 
 def test_fields_are_read_in_network_order() -> None:
@@ -95,36 +81,3 @@ def test_what_comes_late_is_not_lost() -> None:
     assert sequences.lost == {0x103: 2}
     sequences.count(decode(sent[2:]).headers)
     assert sequences.lost == {0x103: 0}
-
-
-def test_collector_reads_a_real_socket() -> None:
-    """Datagrams sent over UDP come out in order with rubbish counted, and an empty socket gives nothing."""
-    collector = Collector("127.0.0.1", _free_port())
-    try:
-        assert len(collector.drain()) == 0
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-            for data in (datagram(30, 29), b"noise", datagram(2, 31)):
-                out.sendto(data, collector.sock.getsockname())
-        deadline, got = time.monotonic() + 5, 0
-        while collector.datagrams < 3 and time.monotonic() < deadline:
-            got += len(collector.drain())
-        assert (got, collector.records, collector.rubbish, collector.sequences.lost) == (32, 32, 1, {})
-    finally:
-        collector.close()
-
-
-def test_taken_port_is_said_clearly() -> None:
-    """Two collectors at one port: the second names address, port and setting."""
-    first = Collector("127.0.0.1", _free_port())
-    try:
-        port = first.sock.getsockname()[1]
-        with pytest.raises(SettingsError, match=rf"netflow.port: cannot collect NetFlow at 127.0.0.1:{port}/udp"):
-            Collector("127.0.0.1", port)
-    finally:
-        first.close()
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
