@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from analyzer.learning import Learning, Phase
 from analyzer.models.signing import Signer
 from analyzer.modelstore import ModelStore
 from analyzer.names import Names
+from analyzer.naming import explained
 from analyzer.netflow import Records
 from analyzer.pair import FlowTable
 from analyzer.payload.inspector import RISK, Inspector
@@ -142,6 +144,11 @@ class Live:
         events, self._opened = FlowBatch.concat(self._opened), []
         yield from self._feed(events)
 
+    def named_flow(self, row: Array) -> dict[str, Any]:
+        """A flow (one row of FLOW) for people, with the name that its initiator knows the other end by."""
+        flow = self.names.flow(row)
+        return {**flow, "name": self.first.dns.name_of(int(row["src_vm"]), ip_address(flow["dst"]))}
+
     def take_counters(self, dpid: int, taken: float, body: bytes) -> None:
         """A reading of a VFN's entry counters."""
         for counted in self._counters.read(dpid, body):
@@ -182,7 +189,7 @@ class Live:
         self._fresh = True
         ordered = FlowBatch(self._with_segments(events.rows[np.argsort(events.rows["end"], kind="stable")]))
         for part in ordered.slices(self._tick, max(SLICE_ROWS, len(ordered) // MOST_SLICES)):
-            verdicts = self._core.feed(part)
+            verdicts = [explained(verdict, self.first.dns) for verdict in self._core.feed(part)]
             yield from map(self._propose, self._advisor.advise(verdicts))
             yield from self._tell(verdicts)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from itertools import islice
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +24,19 @@ class FlowsParams(_Params):
     """Of `flows`."""
 
     vm: str
+    limit: int = Field(100, ge=1, le=10_000)
+
+
+class NamesParams(_Params):
+    """Of `names`."""
+
+    name: str
+    limit: int = Field(100, ge=1, le=10_000)
+
+
+class EvidenceParams(_Params):
+    """Of `evidence`."""
+
     limit: int = Field(100, ge=1, le=10_000)
 
 
@@ -55,6 +70,8 @@ class Queries:
         self._calls: Mapping[str, Callable[[Mapping[str, Any]], tuple[int, Any]]] = {
             "status": self._status,
             "flows": self._flows,
+            "names": self._names,
+            "evidence": self._evidence,
             "verdicts": self._verdicts,
             "risk": self._risk,
         }
@@ -75,9 +92,20 @@ class Queries:
         wanted = FlowsParams.model_validate(params)
         number = self._live.names.number(wanted.vm)
         if not number:
-            return 404, {"error": f"there is no VM {wanted.vm}", "remedy": "see GET /v1/vms"}
+            return _no_vm(wanted.vm)
         rows = self._live.table.newest(number, wanted.limit).rows
-        return 200, [self._live.names.flow(row) for row in rows]
+        return 200, [self._live.named_flow(row) for row in rows]
+
+    def _names(self, params: Mapping[str, Any]) -> tuple[int, Any]:
+        wanted = NamesParams.model_validate(params)
+        number = self._live.names.number(wanted.name)
+        if not number:
+            return _no_vm(wanted.name)
+        newest = islice(self._live.first.dns.names(number), wanted.limit)
+        return 200, [{**asdict(named), "address": str(named.address)} for named in newest]
+
+    def _evidence(self, params: Mapping[str, Any]) -> tuple[int, Any]:
+        return 200, self._live.first.evidence.newest(EvidenceParams.model_validate(params).limit)
 
     def _verdicts(self, params: Mapping[str, Any]) -> tuple[int, Any]:
         return 200, self._live.journal.verdicts(VerdictsParams.model_validate(params).limit)
@@ -115,3 +143,7 @@ class Queries:
             **self._loop(),
             "risk": self._live.journal.highest(),
         }
+
+
+def _no_vm(name: str) -> tuple[int, Any]:
+    return 404, {"error": f"there is no VM {name}", "remedy": "see GET /v1/vms"}

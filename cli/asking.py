@@ -18,6 +18,8 @@ RULE = ("id", "state", "action", "source_vm", "source_ip", "destination_vm", "pr
 RULES = (*RULE, "issuer", "expires", "reasons")
 VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "attached", "isolated", "rules")
 VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced", "enforced_ratio", "rules", "missing")
+NAMES = ("address", "name", "source", "first", "last", "expires")
+EVIDENCE = ("time", "kind", "who", "what", "count")
 VERDICTS = ("time", "vm", "address", "risk", "behaviours", "reasons")
 
 
@@ -70,6 +72,23 @@ def vms(as_json: bool) -> None:
 def vm(name: str, as_json: bool) -> None:
     """One VM."""
     show(ask("GET", f"/v1/vms/{quote(name, safe='')}"), as_json)
+
+
+@click.command()
+@click.argument("vm_name", metavar="VM")
+@limit
+@as_json
+def names(vm_name: str, limit: int, as_json: bool) -> None:
+    """Addresses and their names, as a VM was told them."""
+    show(ask("GET", f"/v1/vms/{quote(vm_name, safe='')}/names", limit=limit), as_json, NAMES)
+
+
+@click.command()
+@limit
+@as_json
+def evidence(limit: int, as_json: bool) -> None:
+    """Forged answers, and claims to others' addresses."""
+    show(ask("GET", "/v1/evidence", limit=limit), as_json, EVIDENCE)
 
 
 @click.command()
@@ -150,5 +169,5 @@ def release(rule_id: str, as_json: bool) -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (
-    status, vfns, vms, vm, verdicts, rules, rule, isolate, allow, deny, release,
+    status, vfns, vms, vm, names, evidence, verdicts, rules, rule, isolate, allow, deny, release,
 )  # fmt: skip

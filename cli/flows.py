@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SHOWN = 50
 """Rows of a table or JSON list when no limit is given."""
 MEMORY = (
-    *("start", "end", "proto", "src", "src_port", "dst", "dst_port"),
+    *("start", "end", "proto", "src", "src_port", "dst", "dst_port", "name"),
     *("src_pkts", "dst_pkts", "src_bytes", "dst_bytes", "failed", "risk"),
 )
 ARCHIVED = (

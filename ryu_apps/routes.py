@@ -88,6 +88,8 @@ ROUTES = (
     Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
     Route("GET", "/v1/vms/{name}", Role.VIEWER, "engine", "vm"),
     Route("GET", "/v1/vms/{vm}/flows", Role.VIEWER, "analyzer", "flows", {"limit": _LIMIT}),
+    Route("GET", "/v1/vms/{name}/names", Role.VIEWER, "analyzer", "names", {"limit": _LIMIT}),
+    Route("GET", "/v1/evidence", Role.VIEWER, "analyzer", "evidence", {"limit": _LIMIT}),
     Route("GET", "/v1/verdicts", Role.VIEWER, "analyzer", "verdicts", {"limit": _LIMIT}),
     Route("GET", "/v1/risk", Role.VIEWER, "analyzer", "risk", {"since": _seconds}),
     Route("GET", "/v1/rules", Role.VIEWER, "engine", "rules", {"state": str}),

@@ -119,8 +119,8 @@ class PassiveDns:
 
     def name_of(self, vm: int, address: Address) -> str | None:
         """What a VM knows an address by: the latest name, which an open connection goes on with after its expiry."""
-        named = self._names.get(vm, {}).get(address)
-        return None if named is None else named.name
+        names = self._names.get(vm)
+        return names[address].name if names is not None and address in names else None
 
     def anybodys_name_of(self, address: Address) -> str | None:
         """The latest name that any VM knows an address by, from a resolver."""

@@ -1,8 +1,8 @@
 """Tables 2 and 21-25: copies for the analyzer. Never in the way: every packet goes on as if there were none.
 
 TAP takes what enters the network here, from a VM's or an outside port, by COPIES, which tells by its protocol what is
-copied; DELIVERED does the same with what goes out to a VM. OPENINGS, NAMES and HELLOS then copy it under the meter of the
-port that it counts for (`policies.pipeline.taps`). The table that copied is what tells the analyzer why.
+copied; DELIVERED does the same with what goes out to a VM. OPENINGS, NAMES and HELLOS then copy it under the meter of
+the port that it counts for (`policies.pipeline.taps`). The table that copied is what tells the analyzer why.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def _openings() -> Iterator[TableEntry]:
 
 
 def _spoken(ports: Iterable[int], to: Table) -> Iterator[TableEntry]:
-    """What clients say to these TCP ports. PSH is looked at behind, so that other ports' cached decisions are one each."""
+    """What clients say to these TCP ports. PSH is looked at behind: other ports' cached decisions stay one each."""
     for kind in _FAMILIES:
         for port in ports:
-            fields = {"eth_type": kind, "ip_proto": TCP, "tcp_flags": (ACK, ACK), "tcp_dst": port}
+            fields: Matches = {"eth_type": kind, "ip_proto": TCP, "tcp_flags": (ACK, ACK), "tcp_dst": port}
             yield _on(Table.COPIES, _SPOKEN, fields, to)
 
 

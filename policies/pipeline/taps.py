@@ -1,8 +1,8 @@
 """What is copied to the controller for the analyzer, and which meter limits the copies of each port.
 
 A meter of a copy stands in the action that makes it (`controller(meter_id=...)`), so what is over its rate is not
-copied and goes on all the same. Each port has its own meters, so what one VM sends costs no other VM its copies; their rates
-share what a VFN may copy, so that all of them together cannot flood the controller either.
+copied and goes on all the same. Each port has its own meters, so what one VM sends costs no other VM its copies; their
+rates share what a VFN may copy, so that all of them together cannot flood the controller either.
 """
 
 from __future__ import annotations
@@ -50,6 +50,10 @@ class CopyMeter(IntEnum):
         2^18 meters.
         """
         return self << _PORT_BITS | (port if port < 1 << _PORT_BITS else 0)
+
+    def port(self, meter: int) -> int | None:
+        """The port of a meter; None: it is not of this kind."""
+        return meter & (1 << _PORT_BITS) - 1 if meter >> _PORT_BITS == self else None
 
 
 class PortMeters(NamedTuple):

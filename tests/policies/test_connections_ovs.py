@@ -18,8 +18,8 @@ from policies.acl import Acl, Mode, Peer, Policy, Service
 from policies.entries import TableEntry
 from policies.pipeline.compile import compile_vfn
 from policies.pipeline.judgement import mark
-from policies.pipeline.taps import PortMeters
 from policies.pipeline.tables import Table
+from policies.pipeline.taps import PortMeters
 from policies.rules import Protocol, Tier, Verdict
 from ryu_apps.wire.codec import WireCodec
 from topology.inventory import parse
