@@ -20,6 +20,8 @@ class ConsentState(StrEnum):
     AGREED = "agreed"
     """It is not over; whether it is in force is a matter of the time."""
     WITHDRAWN = "withdrawn"
+    REFUSED = "refused"
+    """A switch did not take its copies."""
     EXPIRED = "expired"
     """Its time is over, or what it was about is no longer what it was."""
 

@@ -119,6 +119,13 @@ class ConsentBook:
         self._look(now)
         return record
 
+    def refuse(self, vms: frozenset[str], reason: str, now: float) -> None:
+        """A switch does not take the copies of these VMs: what asks for them ends, so that everything else goes on."""
+        for record in [record for record in self.records.values() if record.agreed]:
+            if not vms.isdisjoint(self.covered(record.consent)):
+                self._end(record, ConsentState.REFUSED, ENGINE, reason, now)
+        self._look(now)
+
     def turn(self, wall: float, steady: float) -> bool:
         """Time has passed: what is over ends, what has begun is in force. Is something else in force than before?"""
         self._latest = max(self._latest + (steady - self._steady), wall)

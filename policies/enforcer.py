@@ -16,9 +16,11 @@ from policies.acl import Policy
 from policies.codec import COPIES_METER, SwitchCodec
 from policies.cuts import Cuts
 from policies.desired import Desired
+from policies.entries import TableEntry
 from policies.meanings import Meanings
 from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
-from policies.pipeline.payload import whatever_copies
+from policies.pipeline.payload import copied_port, whatever_copies
+from policies.pipeline.payload import rate as payload_rate_of
 from policies.pipeline.taps import CopyMeter, Taps, copy_meters
 from policies.reconcile import step
 from policies.rules import FirewallRule
@@ -195,7 +197,7 @@ class Enforcer:
             self._behind |= dict.fromkeys(self.states)
 
     def set_inspected(self, vms: frozenset[str], now: float) -> Outcome:
-        """Names of the VMs whose payload is to be copied. Copies of others end at once, new ones begin by `next_work`."""
+        """Whose payload is to be copied, by name. Copies of others end at once, new ones begin by `next_work`."""
         before, outcome = self._network.inspected, Outcome()
         if vms == before:
             return outcome
@@ -390,10 +392,18 @@ class Enforcer:
 
     def suspects(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> frozenset[str]:
         """Ids of the rules whose entries a switch refused, as far as its errors tell."""
+        return frozenset(rule for entry in self._refused(vfn, errors) for rule in entry.rules)
+
+    def refused_copies(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+        """Names of the VMs the copies of whose payload a switch refused, likewise."""
+        refused = {copied_port(entry) for entry in self._refused(vfn, errors)} - {None}
+        ports = self._network.ports.get(vfn, {})
+        return frozenset(vm.name for vm in self._own_vms[vfn] if ports.get(vm.port) in refused)
+
+    def _refused(self, vfn: str, errors: Iterable[Mapping[str, Any]]) -> list[TableEntry]:
         cookies = {self._codec.failed_cookie(bytes.fromhex(error["data"])) for error in errors}
         desired = self.states[vfn].desired
-        entries = [desired[cookie] for cookie in cookies if cookie is not None and cookie in desired]
-        return frozenset(rule for entry in entries for rule in entry.rules)
+        return [desired[cookie] for cookie in cookies if cookie is not None and cookie in desired]
 
     def cookies(self, vfn: str) -> Message:
         """What the counted entries of a VFN stand for, for the analyzer."""
@@ -404,11 +414,12 @@ class Enforcer:
         self._serial += 1
 
     def _meters(self, vfn: str) -> Mapping[int, int]:
-        """Packets per second by meter: new connections of each VM that is there, copies of each port to the controller."""
+        """Packets per second by meter: new connections of each VM that is there, copies of each port."""
         ports, rate = self._network.ports[vfn], self._settings.connections_per_second
         own = {vm.number: rate for vm in self._own_vms[vfn] if vm.port in ports}
         inspected = [vm for vm in self._own_vms[vfn] if vm.port in ports and vm.name in self._network.inspected]
-        payload = {CopyMeter.PAYLOAD.of(ports[vm.port]): self._payload_rate for vm in inspected}
+        each = payload_rate_of(self._payload_rate, self._settings.copies_per_second, len(inspected))
+        payload = {CopyMeter.PAYLOAD.of(ports[vm.port]): each for vm in inspected}
         ends = [end.port for end in self._inventory.outside.values() if end.vfn == vfn]
         ends += [vm.port for vm in self._own_vms[vfn]]
         most = self._settings.copies_per_second

@@ -416,12 +416,15 @@ class Engine:
         LOG.error("VFN %s: %s", vfn, reason)
         state = self.enforcer.states[vfn]
         suspects: frozenset[str] = frozenset()
-        if failed.reason == REFUSED:
+        copies = self.enforcer.refused_copies(vfn, failed.errors)
+        if failed.reason == REFUSED and not copies:
             suspects = self.enforcer.suspects(vfn, failed.errors) or state.rules - (
                 state.confirmed_rules or frozenset()
             )
         body = {"vfn": vfn, "reason": reason, "errors": [*failed.errors], "urgent": False}
-        if failed.reason == REFUSED and self.policies.pending and not self.book.installing(suspects):
+        if copies:
+            self.consents.refuse(copies, f"VFN {vfn}: {reason}", now)
+        elif failed.reason == REFUSED and self.policies.pending and not self.book.installing(suspects):
             # No rule of the moment is to blame: what is new is the policy.
             self.policies.refuse(vfn, reason, suspects, now)
             self.enforcer.set_policy(self.policies.policy)
@@ -431,7 +434,8 @@ class Engine:
             for record in changed
             if record.rule.id in self._proposals
         ]
-        return [*self._rules_changed(), *told] if changed else []
+        outgoing = self._consents_changed() if copies else []
+        return [*outgoing, *self._rules_changed(), *told] if changed else outgoing
 
     def _record_detections(self, bodies: list[dict[str, Any]]) -> None:
         for body in bodies:

@@ -25,6 +25,8 @@ SENT, GOT = 2, 15
 """Tables of the pipeline (docs/pipeline.md) that copy what a VM sends and gets."""
 RISK = 60.0
 """Of a match: it is told, and never acts alone."""
+MOST_PER_SECOND = 3000
+"""Copies that are read in a second, of all VFNs; more would take time from flows."""
 QUIET_SECONDS = 60.0
 """A flow that was quiet for so long begins anew."""
 MOST_FLOWS = 65_536
@@ -76,7 +78,10 @@ class Inspector:
         self._matcher: Matcher[Said] = Matcher(settings.payload.patterns, settings.payload_key)
         self._flows: OrderedDict[_Flow, tuple[int, float]] = OrderedDict()
         self._told: dict[str, float] = {}
+        self._second = 0
+        self._left = MOST_PER_SECOND
         self.copies = 0
+        self.unread = 0
         self.unreadable = 0
         self.unagreed = 0
         self.beyond = 0
@@ -102,7 +107,10 @@ class Inspector:
             rows = zip(made.rows["time"].tolist(), made.rows["in_port"].tolist(), made.packets(), strict=True)
             for at, port, frame in rows:
                 self.copies += 1
-                self._take(dpid, sent, at, port, frame)
+                if self._has_time(at):
+                    self._take(dpid, sent, at, port, frame)
+                else:
+                    self.unread += 1
 
     def found(self) -> list[Evidence]:
         """What has matched since the last call, and is still agreed to."""
@@ -121,8 +129,16 @@ class Inspector:
 
     def status(self) -> dict[str, Any]:
         """For people."""
-        counts = {name: getattr(self, name) for name in ("copies", "unreadable", "unagreed", "beyond", "matched")}
+        names = ("copies", "unread", "unreadable", "unagreed", "beyond", "matched")
+        counts = {name: getattr(self, name) for name in names}
         return {"consents": len(self.consents), **counts, **self._matcher.status()}
+
+    def _has_time(self, at: float) -> bool:
+        """Is there time for one more in this second?"""
+        if int(at) != self._second:
+            self._second, self._left = int(at), MOST_PER_SECOND
+        self._left -= 1
+        return self._left >= 0
 
     def _take(self, dpid: int, sent: bool, at: float, port: int, frame: bytes) -> None:
         try:

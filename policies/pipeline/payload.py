@@ -47,5 +47,16 @@ def whatever_copies(vm: Vm, port: int) -> Iterator[TableEntry]:
         yield from payload_of(vm, port, judged_from)
 
 
+def copied_port(entry: TableEntry) -> int | None:
+    """Number of the port for whose VM an entry copies payload; None: it does nothing of the kind."""
+    meters = (step.meter for step in entry.steps if isinstance(step, ToController) and step.meter is not None)
+    return next((port for meter in meters if (port := CopyMeter.PAYLOAD.port(meter)) is not None), None)
+
+
+def rate(packets_per_second: int, copies_per_second: int, vms: int) -> int:
+    """Packets per second of each VM's meter, where so many of a VFN share what it may copy."""
+    return max(1, min(packets_per_second, copies_per_second // max(1, vms)))
+
+
 def _entry(table: Table, fields: Matches, steps: tuple[Step, ...], goto: Table | None = None) -> TableEntry:
     return TableEntry(table, _COPIED, match(fields), steps, goto)

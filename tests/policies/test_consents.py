@@ -12,7 +12,7 @@ from support.switch import Site
 from policies import audit
 from policies.consent import ConsentState
 from policies.entries import ToController
-from policies.pipeline.payload import MOST_BYTES
+from policies.pipeline.payload import MOST_BYTES, rate
 from policies.pipeline.tables import Table
 from policies.pipeline.taps import CopyMeter
 from topology.inventory import parse
@@ -284,3 +284,23 @@ def test_a_vfn_that_is_away_is_caught_up_with(site: Site) -> None:
     assert any(entry.table == Table.TAP and entry.priority == 1100 for entry in site.switches["v1"].entries.values())
     site.connect("v1")
     assert copied(site) == {}
+
+
+def test_a_switch_that_refuses_copies_goes_on_without(site: Site) -> None:
+    """The consent ends with the switch's reason; rules are enforced there as before."""
+    switch = site.switches["v1"]
+    switch.room = len(switch.entries)
+    identity = granted(site)
+    assert site.call("consent", id=identity)[1]["state"] == "refused"
+    assert "table full" in site.audit("consent_refused")[0]["reason"]
+    assert copied(site) == {}
+    switch.room = 1_000_000
+    assert site.call("isolate", name="web1")[0] == 201
+    assert [row["vfns"] for row in site.audit("enforced")] == [["v1"]]
+
+
+def test_what_a_vfn_copies_is_bounded(site: Site) -> None:
+    """Its VMs under a consent share what it may copy (70 a second here)."""
+    assert rate(20, 70, 1) == 20
+    assert rate(20, 70, 7) == 10
+    assert rate(20, 70, 1000) == 1
