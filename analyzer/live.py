@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 
-from analyzer import copies, modelstore
+from analyzer import copies, ipfix, modelstore
 from analyzer.advisor import Advisor, Proposal, Subject, subject_of
 from analyzer.archive.recorder import Recorder, Sink
-from analyzer.attribute import Attribution
+from analyzer.attribute import Attributed, Attribution
 from analyzer.core import Core
 from analyzer.counters import Counters
 from analyzer.firstpackets import FirstPackets
@@ -28,6 +28,7 @@ from analyzer.netflow import Records
 from analyzer.pair import FlowTable
 from analyzer.payload.inspector import RISK, Inspector
 from analyzer.risk import Finding, Verdict
+from analyzer.shedding import Shedder
 from runtime.channel import Message
 from runtime.settings import Settings
 from topology.model import Inventory
@@ -36,6 +37,12 @@ SLICE_ROWS = 64
 """Events of one evaluation: under an attack a burst of records is several of them."""
 MOST_SLICES = 32
 """Evaluations of one burst at most; a larger burst is cut into larger ones, so that delay stays bounded."""
+JUDGING_SECONDS = 0.2
+"""What comes at once is judged for about so long; what is more than that is shed (`analyzer.shedding`)."""
+FIRST_PACE = 20e-6
+"""Seconds of judging an event, before that was measured."""
+PACE_GAIN = 0.2
+"""Weight of the newest measurement."""
 ALERT_RISK = 50.0
 """Verdicts from here on are told to the engine."""
 REPEAT_SECONDS = 1.0
@@ -62,6 +69,10 @@ class Live:
         self.forged_outside = 0
         self.misdated = 0
         self.attribution = Attribution(inventory)
+        self.ipfix = ipfix.Decoder()
+        self._waiting: list[FlowBatch] = []
+        self.shedder = Shedder(salt)
+        self._pace = FIRST_PACE
         self._core = Core(self._segment, salt)
         self._recorder: Recorder | None = None
         if archive is not None:
@@ -83,22 +94,40 @@ class Live:
         self._fresh = False
 
     def take_records(self, records: Records, now: float) -> Iterator[Message]:
-        """Count records; messages for the engine that follow, each as soon as it is known (so consume them all).
+        """`absorb` records and `judge` at once."""
+        self.absorb(records, now)
+        yield from self.judge()
+
+    def absorb(self, records: Records, now: float) -> None:
+        """Make flows of records; what they show waits for `judge`.
 
         Records from the future are left out: the windows' clock follows the records and never goes back.
         """
         timely = records.until(now + MOST_SKEW)
         self.misdated += len(records) - len(timely)
-        attributed = self.attribution.attribute(timely)
+        self._waiting.append(self._assembled(self.attribution.attribute(timely)))
+
+    def absorb_ipfix(self, datagrams: Sequence[tuple[float, bytes]]) -> None:
+        """The same with IPFIX datagrams, each with the epoch seconds of its receipt."""
+        decoded = self.ipfix.decode(datagrams)
+        decoded.sides["port"] = self.attribution.ports_of(decoded.sides["vfn"], decoded.interfaces)
+        self._waiting.append(self._assembled(self.attribution.settle(decoded.sides)))
+
+    def judge(self) -> Iterator[Message]:
+        """Judge what was absorbed; messages for the engine that follow, each as soon as it is known: consume all."""
+        events, self._waiting = FlowBatch.concat(self._waiting), []
+        yield from self._feed(events)
+
+    def _assembled(self, attributed: Attributed) -> FlowBatch:
+        """Events of flows that these sides are of, and of forged sources."""
         self.transit += attributed.transit
         self.forged_outside += attributed.forged_outside
-        spoofed = attributed.sides["spoofed"]
         self.table.witness(attributed.beyond)
-        events = self.table.update(attributed.sides[~spoofed])
-        forged = _lone_events(attributed.sides[spoofed], FlowState.SPOOFED)
+        events = self.table.update(attributed.own)
+        forged = _lone_events(attributed.spoofed, FlowState.SPOOFED)
         if self._recorder is not None:
             self._recorder.forged(forged.rows.copy())
-        yield from self._feed(FlowBatch.concat([events, forged]))
+        return FlowBatch.concat([events, forged])
 
     def tick(self, now: float, monotonic: float) -> Iterator[Message]:
         """Once a second or so: failed connections, finished flows, phases of learning. Consume all messages."""
@@ -187,11 +216,15 @@ class Live:
         if not len(events):
             return
         self._fresh = True
-        ordered = FlowBatch(self._with_segments(events.rows[np.argsort(events.rows["end"], kind="stable")]))
+        begun = time.perf_counter()
+        rows = events.rows[self.shedder.choose(events.rows, max(SLICE_ROWS, int(JUDGING_SECONDS / self._pace)))]
+        ordered = FlowBatch(self._with_segments(rows[np.argsort(rows["end"], kind="stable")]))
         for part in ordered.slices(self._tick, max(SLICE_ROWS, len(ordered) // MOST_SLICES)):
             verdicts = [explained(verdict, self.first.dns) for verdict in self._core.feed(part)]
             yield from map(self._propose, self._advisor.advise(verdicts))
             yield from self._tell(verdicts)
+        if len(rows) >= SLICE_ROWS:
+            self._pace += PACE_GAIN * ((time.perf_counter() - begun) / len(rows) - self._pace)
 
     def _with_segments(self, rows: Array) -> Array:
         for end in ("src", "dst"):

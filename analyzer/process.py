@@ -29,6 +29,10 @@ ORPHAN_SECONDS = 30.0
 """Without control for so long, the process ends."""
 GATHER_SECONDS = 0.005
 """A burst of datagrams is left to come in for so long before it is worked on."""
+COLLECTING_SECONDS = 0.25
+"""What waits in the socket is taken for so long at most before what was taken is judged."""
+DELAYS_SECONDS = 60.0
+"""Of so long the delays are told: from a datagram's receipt by the kernel to the end of its judgement."""
 UPKEEP_SECONDS = 1.0
 """Between two looks for failed connections and finished flows."""
 VERSION = "0.1.0"
@@ -133,12 +137,24 @@ class Process:
             self._copies_fed = now
             self._send(self._live.feed_copies())
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
-            self._send(self._live.take_records(self._collector.drain(), time.time()))
-            self._note_delay(self._waiting_since)
             self._waiting_since = None
+            self._take_waiting()
         if now >= self._upkeep:
             self._upkeep = now + UPKEEP_SECONDS
             self._send(self._live.tick(time.time(), now))
+
+    def _take_waiting(self) -> None:
+        """Make flows of all that waits in the socket, for `COLLECTING_SECONDS` at most, then judge them."""
+        begun, oldest = time.monotonic(), time.time()
+        while True:
+            records = self._collector.drain()
+            oldest = min(oldest, self._collector.oldest)
+            self._live.absorb(records, time.time())
+            self._live.absorb_ipfix(self._collector.take_ipfix())
+            if not self._collector.backlog or time.monotonic() > begun + COLLECTING_SECONDS:
+                break
+        self._send(self._live.judge())
+        self._note_delay(time.time() - oldest)
 
     def _copies_due(self) -> float:
         """When to count the copies that came: at once, but a tick after the last time, or as soon as they fill a slice."""
@@ -162,17 +178,22 @@ class Process:
                 log.info("proposing: %s", message.data)
             self._engine.send(message)
 
-    def _note_delay(self, since: float) -> None:
+    def _note_delay(self, seconds: float) -> None:
         now = time.monotonic()
-        self._delays.append((now, now - since))
-        while self._delays[0][0] < now - 60:
+        self._delays.append((now, seconds))
+        while self._delays[0][0] < now - DELAYS_SECONDS:
             self._delays.popleft()
 
     def _own_status(self) -> dict[str, object]:
         """What only the loop knows."""
-        slowest = max((delay for _, delay in self._delays), default=0.0)
-        archive = None if self._archive is None else self._archive.status()
-        return {"engine_connected": self._engine.connected, "delay_ms": round(1000 * slowest, 1), "archive": archive}
+        delays = sorted(delay for _, delay in self._delays) or [0.0]
+        return {
+            "engine_connected": self._engine.connected,
+            "engine_dropped": self._engine.dropped,
+            "delay_ms": round(1000 * delays[-1], 1),
+            "delay_p99_ms": round(1000 * delays[min(len(delays) - 1, int(0.99 * len(delays)))], 1),
+            "archive": None if self._archive is None else self._archive.status(),
+        }
 
     def _from_engine(self) -> None:
         for message in self._engine.received():

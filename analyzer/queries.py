@@ -133,6 +133,8 @@ class Queries:
             "clock_offsets": {vfns.get(n, str(n)): round(s, 3) for n, s in collector.clocks.offsets.items()},
             "lost": sum(lost.values()),
             "lost_by_vfn": lost,
+            "ipfix": self._live.ipfix.status(),
+            "shed": self._live.shedder.shed,
             "transit": self._live.transit,
             "forged_outside": self._live.forged_outside,
             "misdated": self._live.misdated,
