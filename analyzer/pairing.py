@@ -385,11 +385,9 @@ def _tell_fate(row: Row, mark: Row, before: int) -> None:
     cut, fate = signed(row.fate) & _CUT, signed(mark.fate)
     if mark.upper:
         fate = (fate >> ANSWERS_SHIFT) | (fate & _NIBBLE) << ANSWERS_SHIFT
-    passes = fate & (_DROPPED | _STOPPED) == 0
-    passed = before & (_FORWARDED | _DELIVERED) != 0 and before & (_DROPPED | _STOPPED) == 0
-    if passes:
+    if fate & (_DROPPED | _STOPPED) == 0:
         cut = 0
-    elif passed:
+    elif before & _DELIVERED or (before & (_FORWARDED | _STOPPED) == _FORWARDED and fate & _DROPPED):
         cut = _CUT
     row.fate = fate | cut
 

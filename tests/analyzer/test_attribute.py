@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from support.telemetry import inventory, ports
 
-from analyzer.attribute import Attribution
-from analyzer.flows import NOBODY
+from analyzer.attribute import DROPPED_TO, Attribution
+from analyzer.flows import NOBODY, Fate
 from analyzer.netflow import RECORD, Records
 
 NET = inventory()
@@ -82,3 +82,49 @@ def test_ports_may_change(attribution: Attribution) -> None:
     assert len(attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"])).sides) == 0
     moved = record(WEB1.vfn, "moved-eth77", ADDRESS["web1"], ADDRESS["db1"])
     assert attribution.attribute(moved).sides["src_vm"].tolist() == [WEB1.number]
+
+
+FORWARDED, DROPPED, DELIVERED, STOPPED = Fate.FORWARDED, Fate.DROPPED, Fate.DELIVERED, Fate.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("output", "fate"),
+    [(DROPPED_TO, DROPPED), (1, FORWARDED), (65534, FORWARDED), (2, FORWARDED | DELIVERED)],
+    ids=["nowhere", "cable", "everybody", "a VM"],
+)
+def test_where_packets_went_is_their_fate(attribution: Attribution, output: int, fate: int) -> None:
+    """What its VFN did with what a VM sent: nowhere, on, or out at another VM's port."""
+    got = attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"], output=output))
+    assert got.sides["fate"].tolist() == [int(fate)]
+
+
+@pytest.mark.parametrize(("output", "fate"), [(DROPPED_TO, STOPPED), (2, DELIVERED), (1, None), (99, None)])
+def test_behind_a_cable_only_the_end_of_the_way_counts(attribution: Attribution, output: int, fate: int | None) -> None:
+    """Dropped, or handed over: told beside the sides, which it adds nothing to. What goes on says nothing."""
+    got = attribution.attribute(record(DB1.vfn, f"{DB1.vfn}-eth1", ADDRESS["web1"], ADDRESS["db1"], output=output))
+    assert (len(got.sides), got.transit) == (0, 1)
+    assert got.beyond["fate"].tolist() == ([] if fate is None else [int(fate)])
+
+
+@pytest.mark.parametrize(("kind", "answers"), [(8, False), (0, True), (3, True), (11, True), (13, False)])
+def test_icmp_that_answers_is_known_by_its_type(attribution: Attribution, kind: int, answers: bool) -> None:
+    """Of a reply or error that its own direction denies nobody can tell whether it passed."""
+    fields = {"proto": 1, "dst_port": kind << 8, "output": DROPPED_TO}
+    (side,) = attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"], **fields)).sides
+    assert bool(side["answers"]) == answers
+    assert side["fate"] == (0 if answers else DROPPED)
+    assert (side["src_port"], side["dst_port"]) == (0, 0)
+
+
+def test_own_and_spoofed_sides_are_told_apart(attribution: Attribution) -> None:
+    """Every side is in one of the two."""
+    honest = record(WEB1.vfn, WEB1.port, ADDRESS["web1"], ADDRESS["db1"])
+    forged = record(WEB1.vfn, WEB1.port, ADDRESS["app1"], ADDRESS["db1"])
+    raw, *others = (np.concatenate(pair) for pair in zip(_columns(honest), _columns(forged), strict=True))
+    both = Records(raw.astype(RECORD), *others)  # big-endian again, which joining does not keep
+    got = attribution.attribute(both)
+    assert (len(got.own), len(got.spoofed), len(got.sides)) == (1, 1, 2)
+
+
+def _columns(records: Records) -> tuple[np.ndarray, ...]:
+    return records.raw, records.vfn, records.first, records.last

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from analyzer.attribute import SIDE
 from analyzer.flows import ACK, PSH, RST, SYN, Array, FlowState
-from analyzer.pair import ANSWER_SECONDS, IDLE_SECONDS, SILENT_SECONDS, FlowTable
+from analyzer.pair import ANSWER_SECONDS, IDLE_SECONDS, SILENT_SECONDS, FlowTable, flow_keys
 
 CLIENT, SERVER = (1, 40000), (2, 443)
 
@@ -50,6 +50,25 @@ def test_initiator_of_whole_connections_is_the_earlier_side() -> None:
     back = side((5, 61000), (9, 60000), 100.002, flags=everything, pkts=5)
     assert opened_by(FlowTable(100, 1), back, there) == (9, 60000)
     assert opened_by(FlowTable(100, 1), side(SERVER, CLIENT, flags=everything, pkts=5)) == CLIENT
+
+
+@pytest.mark.parametrize("client", [(1, 0), (9, 0)])
+def test_icmp_replies_open_nothing(client: tuple[int, int]) -> None:
+    """Whatever the addresses and the order of reports: who asked is the initiator."""
+    there = side(client, (5, 0), 100.0, proto=1)
+    back = side((5, 0), client, 100.0, proto=1, answers=1)
+    assert opened_by(FlowTable(100, 1), there, back) == client
+    assert opened_by(FlowTable(100, 1), back, there) == client
+    assert opened_by(FlowTable(100, 1), back) == client
+
+
+def test_keys_are_those_of_the_flow() -> None:
+    """Both directions have the same, other ports, protocols and salts another."""
+    there, back = side(CLIENT, SERVER), side(SERVER, CLIENT)
+    others = np.concatenate([side((1, 40001), SERVER), side(CLIENT, SERVER, proto=17), side((2, 40000), (1, 443))])
+    keys = flow_keys(np.concatenate([there, back, others]), 1)
+    assert keys[0] == keys[1]
+    assert len({*keys[1:].tolist(), *flow_keys(there, 2).tolist()}) == 5
 
 
 def test_counters_add_up_and_events_hold_what_is_new() -> None:

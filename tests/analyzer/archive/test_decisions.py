@@ -9,10 +9,18 @@ from support.archived import NET, flow, judged
 from support.telemetry import START
 
 from analyzer.archive.decisions import REMEMBERED_SECONDS, Decision, InForce
-from analyzer.flows import FlowState
+from analyzer.flows import ANSWERS_SHIFT, Fate, FlowState
 from analyzer.names import Names
 
 SILENT: dict[str, Any] = {"dst_pkts": 0, "dst_bytes": 0}
+
+
+HERE = Fate.FORWARDED | Fate.DELIVERED
+
+
+def fate(opening: int, answers: int = 0, *, cut: bool = False) -> int:
+    """What VFNs said of both directions."""
+    return int(opening) | int(answers) << ANSWERS_SHIFT | (int(Fate.CUT) if cut else 0)
 
 
 def isolate(vm: str = "web1", scope: str = "all", rule: str = "iso") -> dict[str, Any]:
@@ -115,3 +123,51 @@ def test_where_an_allow_may_outrank_a_deny_only_answers_count(rules: InForce) ->
         ("allowed", "den"),
         ("unknown", "den"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "silent", "decision"),
+    [
+        (fate(HERE), True, "allowed"),
+        (fate(HERE, Fate.DROPPED), False, "allowed"),  # its answers were looked up, and passed
+        (fate(Fate.FORWARDED), True, "unknown"),
+        (fate(Fate.FORWARDED), False, "allowed"),
+        (fate(Fate.DROPPED), True, "denied"),
+        (fate(Fate.FORWARDED | Fate.STOPPED), True, "denied"),
+        (fate(Fate.DROPPED, Fate.DROPPED), False, "denied"),  # both talk, neither is heard
+        (fate(Fate.DROPPED, HERE), False, "allowed"),  # so the other end opened it
+        (fate(Fate.DROPPED, HERE, cut=True), False, "denied"),  # a rule came, and the server does not know yet
+        (fate(Fate.DROPPED, Fate.FORWARDED | Fate.STOPPED), False, "denied"),
+    ],
+)
+def test_what_vfns_say_decides(rules: InForce, told: int, silent: bool, decision: str) -> None:
+    """The initiator's packets count; where they are dropped, but the other end's pass, they answer those."""
+    assert decide(rules, flow(fate=told, **(SILENT if silent else {}))) == [(decision, None)]
+
+
+def test_dropped_answers_alone_tell_nothing(rules: InForce) -> None:
+    """They may have passed as what they are."""
+    assert decide(rules, flow(fate=fate(0, Fate.DROPPED), src_pkts=0, src_bytes=0)) == [("unknown", None)]
+
+
+def test_the_switch_knows_better_than_the_list_of_rules(rules: InForce) -> None:
+    """What was handed over was not denied, whatever is in force; what a VFN said nothing of, the rule explains."""
+    rules.update([isolate()], START)
+    own = flow(at=9, fate=fate(HERE))
+    to_it = flow("db1", "web1", at=9, seconds=50, fate=fate(0, Fate.DROPPED), src_pkts=0)
+    assert decide(rules, own, to_it) == [("allowed", "iso"), ("denied", "iso")]
+
+
+def test_flows_that_a_change_of_rules_is_about_are_known(rules: InForce) -> None:
+    """Those of ends whose rule began or ended; not those of a rule that goes on."""
+    rows = judged(
+        [flow("web1", "db1"), flow("db1", "web1"), flow("web2", "db1"), flow("203.0.113.66", "web2")]
+    ).parts.rows
+    rules.update([isolate()], START)
+    assert rules.touched_by_change(rows).tolist() == [True, True, False, False]
+    rules.update([isolate(), deny("203.0.113.0/24")], START + 1)
+    assert rules.touched_by_change(rows).tolist() == [False, False, False, True]
+    rules.update([deny("203.0.113.0/24")], START + 2)
+    assert rules.touched_by_change(rows).tolist() == [True, True, False, False]
+    rules.update([deny("203.0.113.0/24")], START + 3)
+    assert not rules.touched_by_change(rows).any()
