@@ -1,6 +1,6 @@
 # What one does with this project. Every target sets up what it needs first; when all is there that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-archive clean distclean
+.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-dse bench-archive clean distclean
 
 PY := .venv/bin/python
 export PYTHON ?= python3
@@ -43,6 +43,9 @@ bench-vfn: setup-dev ## what the rule engine costs, beside ovs-ofctl, Ryu and a 
 
 bench-traffic: setup-dev ## what traffic costs on its way in: flows, first packets, taps, floods, archive (as root, ~10 minutes)
 	@$(PY) -m benchmarks.traffic
+
+bench-dse: setup ## what a policy costs people: simulating one on ten million flows (~3 minutes, 1 GB of disk)
+	@$(PY) -m benchmarks.dse
 
 bench-archive: setup ## how many flows a second the archive takes, and a VM-day in 100 million (~5 minutes, 5 GB of disk)
 	@$(PY) -m benchmarks.archive

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import simulating
 from cli.asking import as_json, ask, reason, show
 
 if TYPE_CHECKING:
@@ -56,8 +57,8 @@ def lay_down(file: Path, base_version: int | None, reason: str | None, as_json: 
     from cli import client
     from policies.document import read_text
 
-    body = {"text": read_text(file), "folder": str(file.resolve().parent)}
-    body |= {"base_version": base_version, "reason": reason}
+    where = {"text": read_text(file), "folder": str(file.resolve().parent)}
+    body = {**where, "base_version": base_version, "reason": reason}
     show(client.ask("PUT", "/v1/policy", None, body, APPLY_SECONDS), as_json)
 
 
@@ -165,5 +166,7 @@ def schema() -> None:
 
     click.echo(json.dumps(json_schema(), indent=2))
 
+
+policy.add_command(simulating.simulate)
 
 COMMANDS: tuple[click.Command, ...] = (policy,)

@@ -18,11 +18,13 @@ def engine() -> None:
 
     settings = load()
     from policies import process
+    from policies.dryrun import DryRun
     from runtime import priority
     from ryu_apps.wire.codec import WireCodec
 
     priority.take(priority.SWITCH)
-    sys.exit(process.run(settings, WireCodec()))
+    tries = DryRun((sys.executable, "-m", "cli.main", "policy", "simulate"))
+    sys.exit(process.run(settings, WireCodec(), dry_run=tries))
 
 
 @click.command()

@@ -27,6 +27,7 @@ from policies.consentbook import message as consents_told
 from policies.consentdoc import ConsentDoc
 from policies.desired import Desired
 from policies.detections import Detection, Detections
+from policies.dryrun import DryRun
 from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
 from policies.explain.answer import Site, View
 from policies.hits import Hits, default_of
@@ -91,6 +92,8 @@ class Engine:
         clock: Clock,
         aside: Aside = at_once,
         reading: Aside = at_once,
+        trying: Aside = at_once,
+        dry_run: DryRun | None = None,
     ) -> None:
         self.inventory = inventory
         self.store = store
@@ -98,6 +101,10 @@ class Engine:
         self.aside = aside
         self.reading = reading
         """For what people ask and takes long, so that no VFN waits for it to be compiled."""
+        self.trying = trying
+        """For what takes longer still."""
+        self.dry_run = dry_run
+        """Tries policies out on recorded flows; None: nobody can."""
         self.hits = Hits()
         self.started = clock.wall()
         self._settings = settings

@@ -28,6 +28,7 @@ class PolicyCalls:
             "policy_diff": (requests.DiffParams, self._diff),
             "lay_down": (requests.LayDownParams, self._lay_down),
             "rollback": (requests.RollbackParams, self._rollback),
+            "simulate": (requests.SimulateParams, self._simulate),
         }
 
     def _policy(self, params: requests.PolicyParams, _actor: str) -> Answer:
@@ -112,3 +113,9 @@ class PolicyCalls:
             return 200, {**told, "remarks": list(checked.remarks)}
 
         return Later(check, then)
+
+    def _simulate(self, params: requests.SimulateParams, _actor: str) -> Answer | Later:
+        dry_run = self._engine.dry_run
+        if dry_run is None:
+            return problem(503, "this engine has no flow archive", "run `dynseg policy simulate` where it is")
+        return Later(lambda: dry_run(params), lambda answer: answer, slow=True)

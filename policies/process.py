@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from policies.aside import Worker
 from policies.codec import SwitchCodec
+from policies.dryrun import DryRun
 from policies.engine import Clock, Engine, Outgoing
 from policies.service import Service
 from policies.store import Store
@@ -35,10 +36,13 @@ A bundle of hundreds of VFNs each would otherwise wait for the disk by itself.""
 _ROLES = ("control", "analyzer")
 
 
-def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None = None) -> int:
+def run(
+    settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None = None, dry_run: DryRun | None = None
+) -> int:
     """Run the engine until it is told to end; returns the exit status.
 
     Args:
+        dry_run: tries policies out on recorded flows.
         stop: asked at least every second whether to end; None: SIGTERM and SIGINT say so.
     """
     configure("engine", settings.log_level)
@@ -51,8 +55,8 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
             server = stack.enter_context(closing(Server(settings.engine_socket)))
             if ending is not None:
                 server.watch(ending.fileno)
-            compiling, reading = Worker(), Worker()
-            for worker in (compiling, reading):
+            compiling, reading, trying = workers = Worker(), Worker(), Worker()
+            for worker in workers:
                 server.watch(worker.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
@@ -66,11 +70,13 @@ def run(settings: Settings, codec: SwitchCodec, stop: Callable[[], bool] | None 
                 clock=clock,
                 aside=compiling,
                 reading=reading,
+                trying=trying,
+                dry_run=dry_run,
             )
             gc.collect()
             gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            _Loop(engine, server, (compiling, reading)).run(
+            _Loop(engine, server, workers).run(
                 stop or (lambda: ending is not None and bool(ending.received))
             )
             engine.stop()

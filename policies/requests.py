@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from policies.admission import Ground, Refused
 from policies.lifecycle import RuleRecord
-from policies.rules import Network, Protocol, RuleState, Scope
+from policies.rules import Action, Network, Protocol, RuleState, Scope, SegmentationRule
 from policies.schema import MAX_CHARACTERS
 from runtime.errors import PolicyError
 from runtime.validation import most_telling
@@ -36,6 +36,8 @@ class Later:
 
     work: Callable[[], Any]
     then: Callable[[Any], Answer]
+    slow: bool = False
+    """Does it take so long that other answers must not wait behind it?"""
 
 
 def _network(value: Any) -> Network:
@@ -55,6 +57,7 @@ Name = Annotated[str, Field(min_length=1, max_length=64)]
 Net = Annotated[Network, BeforeValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)]
 Reason = Annotated[str, Field(max_length=500)]
+Moment = Annotated[float, Field(ge=0, lt=1e11, allow_inf_nan=False)]
 Version = Annotated[int, Field(ge=1, lt=1 << 31)]
 BaseVersion = Annotated[int, Field(ge=0, lt=1 << 31)]
 """The version that a change was made from: refused when another is in force by then."""
@@ -117,6 +120,24 @@ class CreateParams(_Params):
     protocol: Protocol = Protocol.ANY
     seconds: Seconds | None = None
     reason: Reason = ""
+
+    def rule(self, identity: str, issuer: str, now: float) -> SegmentationRule:
+        """The rule, issued at `now` (epoch seconds)."""
+        return SegmentationRule(
+            identity,
+            Action(self.action),
+            issuer,
+            now,
+            segment=self.segment,
+            source_vm=self.source_vm,
+            scope=self.scope,
+            source_ip=self.source_ip,
+            destination_vm=self.destination_vm,
+            port=self.port,
+            protocol=self.protocol,
+            reasons=(self.reason,) if self.reason else (),
+            expires=None if self.seconds is None else now + self.seconds,
+        )
 
 
 class ConsentsParams(_Params):
@@ -197,6 +218,26 @@ class LayDownParams(_Params):
         return self.text if self.text is not None else json.dumps(self.policy, indent=1)
 
 
+class SimulateParams(_Params):
+    """A policy, or one rule, to be tried out on recorded flows. Times are epoch seconds."""
+
+    text: Annotated[str, Field(max_length=MAX_CHARACTERS)] | None = None
+    policy: dict[str, Any] | None = None
+    rule: CreateParams | None = None
+    folder: Annotated[Path, AfterValidator(_absolute)] = Path("/")
+    since: Moment | None = None
+    """Flows that ended then or later; a day ago by default."""
+    until: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Groups of flows at most."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(part is not None for part in (self.text, self.policy, self.rule)) != 1:
+            raise ValueError("give one of `text` (YAML), `policy` (JSON) and `rule`")
+        return self
+
+
 class ExplainParams(_Params):
     """A packet, and what switches say that they would do with it."""
 
@@ -231,6 +272,19 @@ def call(methods: Mapping[str, Method], method: str, params: Mapping[str, Any], 
         return function(checked, actor)
     except PolicyError as error:
         return meaningless(error)
+
+
+def rule_of(fields: Any, identity: str, now: float) -> SegmentationRule:
+    """The rule of a person's fields, as `CreateParams` has them; nobody's in particular.
+
+    Raises:
+        PolicyError: a field is unknown, missing or wrong.
+    """
+    try:
+        return CreateParams.model_validate(fields).rule(identity, "nobody", now)
+    except ValidationError as error:
+        _, told = _explain(error, CreateParams)
+        raise PolicyError(told["error"], remedy=told["remedy"]) from error
 
 
 def problem(status: int, error: str, remedy: str, **more: Any) -> Answer:

@@ -57,7 +57,8 @@ class Service:
         answer = requests.call(self._methods, data["method"], data.get("params") or {}, data["actor"])
         if isinstance(answer, Later):
             caller, then = self._caller, answer.then
-            return self._engine.reading(answer.work, lambda done: self._result(data["request"], then(done), caller))
+            aside = self._engine.trying if answer.slow else self._engine.reading
+            return aside(answer.work, lambda done: self._result(data["request"], then(done), caller))
         return self._result(data["request"], answer, self._caller)
 
     def control_gone(self) -> None:
@@ -172,24 +173,7 @@ class Service:
         )
 
     def _create(self, params: requests.CreateParams, actor: str) -> Answer:
-        now = self._engine.clock.wall()
-        return self._issue(
-            SegmentationRule(
-                new_rule_id(),
-                Action(params.action),
-                actor,
-                now,
-                segment=params.segment,
-                source_vm=params.source_vm,
-                scope=params.scope,
-                source_ip=params.source_ip,
-                destination_vm=params.destination_vm,
-                port=params.port,
-                protocol=params.protocol,
-                reasons=(params.reason,) if params.reason else (),
-                expires=None if params.seconds is None else now + params.seconds,
-            )
-        )
+        return self._issue(params.rule(new_rule_id(), actor, self._engine.clock.wall()))
 
     def _issue(self, rule: SegmentationRule) -> Answer:
         decision, outgoing = self._engine.propose(rule)

@@ -37,6 +37,7 @@ def _one_of(*words: str) -> Converter:
 
 
 CALL_SECONDS = 5.0
+DRY_RUN_SECONDS = 120.0
 MAX_BODY = 1 << 20
 _LIMIT = _whole(1, 1000)
 _PORT = _whole(0, 65535)
@@ -106,6 +107,9 @@ ROUTES = (
     Route("GET", "/v1/consents/{id}", Role.VIEWER, "engine", "consent"),
     Route("POST", "/v1/vms/{name}/isolate", Role.OPERATOR, "engine", "isolate"),
     Route("PUT", "/v1/policy", Role.OPERATOR, "engine", "lay_down", seconds=120.0, max_body=2 << 20, locks=True),
+    Route(
+        *("POST", "/v1/policy/simulate", Role.OPERATOR, "engine", "simulate"), seconds=DRY_RUN_SECONDS, max_body=2 << 20
+    ),
     Route("POST", "/v1/policy/rollback", Role.OPERATOR, "engine", "rollback", seconds=120.0, locks=True),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
     Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),

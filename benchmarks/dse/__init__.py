@@ -1,0 +1,1 @@
+"""What the segmentation engine costs people: simulating policies on recorded flows."""
