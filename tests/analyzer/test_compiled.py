@@ -1,5 +1,7 @@
 """Loops as machine code."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from analyzer.compiled import compiled, signed
 
 def test_without_a_place_to_keep_it_code_is_compiled_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     """A function that stands in no file has nothing beside which its machine code could lie."""
-    place: dict[str, object] = {}
+    place: dict[str, Any] = {}
     exec("def double(number):\n    return 2 * number\n", place)
     with caplog.at_level("INFO"):
         double = compiled(place["double"])
