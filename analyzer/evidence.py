@@ -17,6 +17,7 @@ class Kind(StrEnum):
     FORGED_DNS = "forged-dns"
     FORGED_ARP = "forged-arp"
     BINDING = "binding"
+    ODD_DNS = "odd-dns"
 
 
 class Evidence:

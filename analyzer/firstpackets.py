@@ -14,6 +14,7 @@ from analyzer import hello, packets
 from analyzer.bindings import Bindings
 from analyzer.copies import Copies
 from analyzer.dns import message as dns
+from analyzer.dns.oddness import Oddness
 from analyzer.dns.passive import Exchange, PassiveDns
 from analyzer.evidence import Evidence, Kind
 from analyzer.packets import Claim, Segment, UnreadableFrameError
@@ -43,6 +44,7 @@ class FirstPackets:
         self._bindings = Bindings(inventory)
         self.dns = PassiveDns(settings.resolvers, len(inventory.vms), salt)
         self.evidence = Evidence()
+        self._oddness = Oddness()
         self.read = 0
         self.unreadable = 0
         self.shed = 0
@@ -71,6 +73,11 @@ class FirstPackets:
             for time, port, frame in ends:
                 self._read(reader, time, self.vm_on(dpid, port), frame)
 
+    def tick(self) -> None:
+        """Once a second or so: look at the questions and answers that came."""
+        for odd in self._oddness.judge(self.dns.events.drain()):
+            self.evidence.note(odd.time, Kind.ODD_DNS, self._inventory.vm_by_number[odd.vm].name, odd.what)
+
     def status(self) -> dict[str, Any]:
         """For `status`."""
         passive = self.dns
@@ -82,6 +89,7 @@ class FirstPackets:
             "answers": passive.answers,
             "unasked": passive.unasked,
             "names": len(passive),
+            "events_dropped": passive.events.dropped,
         }
 
     def _read(

@@ -140,6 +140,7 @@ class Live:
         self.learning.step(monotonic, self._fresh)
         self._fresh = False
         self.payload.tick()
+        self.first.tick()
         self.journal.tick(now)
 
     def set_ports(self, dpid: int, ports: Mapping[str, int]) -> None:
