@@ -8,7 +8,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,25 @@ class Product:
         logs: where control's log goes.
         inventory: the inventory file.
         learn_seconds: how much traffic the analyzer learns from before it judges.
+        resolvers: addresses of DNS servers whose answers name addresses.
     """
 
-    def __init__(self, folder: Path, logs: Path, inventory: Path, learn_seconds: float) -> None:
+    def __init__(
+        self, folder: Path, logs: Path, inventory: Path, learn_seconds: float, resolvers: Sequence[str] = ()
+    ) -> None:
         self._logs = logs
         self.learn_when = folder / "traffic-runs"
         """Touched by the lab when its traffic runs: learning begins."""
         self.file = folder / "dynseg.yaml"
-        self.file.write_text(yaml.safe_dump(self._settings(folder, inventory, learn_seconds), sort_keys=False))
+        written = self._settings(folder, inventory, learn_seconds, resolvers)
+        self.file.write_text(yaml.safe_dump(written, sort_keys=False))
         self.settings = settings.load(self.file)
         self._control: Child | None = None
         self._rest: httpx.Client | None = None
 
-    def _settings(self, folder: Path, inventory: Path, learn_seconds: float) -> dict[str, Any]:
+    def _settings(
+        self, folder: Path, inventory: Path, learn_seconds: float, resolvers: Sequence[str]
+    ) -> dict[str, Any]:
         return {
             "inventory": str(inventory.resolve()),
             "run_dir": str(folder / "run"),
@@ -50,6 +56,7 @@ class Product:
             "openflow": {"port": free_port(6653)},
             "rest": {"port": free_port(8080)},
             "netflow": {"port": free_port(2055, socket.SOCK_DGRAM)},
+            "taps": {"first_payload": True, "resolvers": list(resolvers)},
             "analyzer": {"learn_seconds": learn_seconds, "learn_when": str(self.learn_when)},
         }
 

@@ -102,7 +102,8 @@ class LabRun:
         self._say(f"network up: {len(self.inventory.vfns)} VFNs, {len(self.inventory.vms)} VMs in"
                   f" {len(self.inventory.segments)} segments, {len(self.inventory.outside)} hosts outside")  # fmt: skip
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-lab-")))
-        self.product = Product(folder, self.logs, self._inventory_file, self._learn_seconds)
+        known = workload.resolvers(self.workload, self.inventory)
+        self.product = Product(folder, self.logs, self._inventory_file, self._learn_seconds, known)
         self._stack.callback(self.product.stop)
         self.product.start()
         self.product.lay_down(self._policy_file)

@@ -119,6 +119,17 @@ def plans(workload: Workload, inventory: Inventory) -> dict[str, Plan]:
     return found
 
 
+def resolvers(workload: Workload, inventory: Inventory) -> tuple[str, ...]:
+    """Addresses of those who answer for names.
+
+    Raises:
+        LabError: the workload names something that the inventory does not.
+    """
+    everyone = endpoints(inventory)
+    serving = [name for s in workload.services if s.kind == "names" for name in _resolve(s.at, inventory)]
+    return tuple(str(address) for name in serving for address in everyone[name].addresses)
+
+
 def endpoints(inventory: Inventory) -> dict[str, Vm | OutsidePort]:
     """Everything that has a namespace in the lab."""
     return {**inventory.vms, **inventory.outside}

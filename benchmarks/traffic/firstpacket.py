@@ -52,7 +52,9 @@ def _measure() -> list[float]:
     with ExitStack() as stack:
         network = stack.enter_context(LabNetwork(inventory))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-first-")))
-        product = Product(folder, _LOGS, ENTERPRISE / "inventory.yaml", _LEARN_SECONDS)
+        work = workload.load(ENTERPRISE / "workload.yaml")
+        known = workload.resolvers(work, inventory)
+        product = Product(folder, _LOGS, ENTERPRISE / "inventory.yaml", _LEARN_SECONDS, known)
         seen = folder / "seen"
         seen.touch()
         product.settings.run_dir.mkdir(parents=True, exist_ok=True)
@@ -63,7 +65,7 @@ def _measure() -> list[float]:
         stack.callback(product.stop)
         product.start()
         product.lay_down(ENTERPRISE / "policy.yaml")
-        crew = Crew(network, workload.load(ENTERPRISE / "workload.yaml"), _LOGS / "agents")
+        crew = Crew(network, work, _LOGS / "agents")
         stack.callback(crew.stop)
         crew.start()
         crew.work()

@@ -71,6 +71,8 @@ def run(node: Node, *arguments: str, **environment: str) -> Result:
         (["vm", "web1"], "vm", {"name": "web1"}),
         (["vm", "a b?c"], "vm", {"name": "a b?c"}),
         (["flows", "web1", "--limit", "3"], "flows", {"vm": "web1", "limit": 3}),
+        (["names", "web1", "--limit", "3"], "names", {"name": "web1", "limit": 3}),
+        (["evidence"], "evidence", {"limit": 50}),
         (["verdicts"], "verdicts", {"limit": 50}),
         (["rules", "--state", "live"], "rules", {"state": "live"}),
         (["rules"], "rules", {}),
