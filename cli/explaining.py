@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -11,6 +12,10 @@ from cli.asking import as_json, ask, show
 
 EXPLAIN_SECONDS = 50.0
 HITS = ("rule", "kind", "action", "mode", "allowed", "answers", "denied", "observed", "bytes")
+RESTRICTIONS = (
+    *("rule", "kind", "tier", "mode", "direction", "other", "services", "denied"),
+    *("issuer", "why", "since", "until", "hours", "vfns"),
+)
 VISITS = ("vfn", "by", "verdict", "table", "rules", "segment", "answer", "observed")
 
 
@@ -30,8 +35,9 @@ def _row(row: Mapping[str, Any], vfn: str | None) -> dict[str, Any]:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("destination")
+@click.argument("source", required=False)
+@click.argument("destination", required=False)
+@click.option("--vm", help="Instead of a packet: everything that now restricts this VM.")
 @click.option("--protocol", type=click.Choice(["tcp", "udp", "sctp", "icmp"]), default="tcp", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=80, show_default=True, help="Of the destination.")
 @click.option("--source-port", type=click.IntRange(0, 65535), default=50000, show_default=True)
@@ -40,8 +46,9 @@ def _row(row: Mapping[str, Any], vfn: str | None) -> dict[str, Any]:
 @as_json
 def explain(
     *,
-    source: str,
-    destination: str,
+    source: str | None,
+    destination: str | None,
+    vm: str | None,
     protocol: str,
     port: int,
     source_port: int,
@@ -49,10 +56,18 @@ def explain(
     source_address: str | None,
     as_json: bool,
 ) -> None:
-    """Say which rule on which VFN decides about a packet; source and destination are VMs or addresses.
+    """Say which rule on which VFN decides about a packet, or with --vm what restricts a VM.
+
+    SOURCE and DESTINATION are VMs or addresses.
 
     Exit status 1 if the policy, the table entries and the switches do not agree.
     """
+    if vm is not None and source is None:
+        rows = ask("GET", f"/v1/vms/{quote(vm, safe='')}/restrictions")
+        show(rows if as_json else [{**row, "denied": row["hits"]["denied"]} for row in rows], as_json, RESTRICTIONS)
+        return
+    if source is None or destination is None or vm is not None:
+        raise click.UsageError("name a source and a destination, or a VM with --vm")
     from cli import client
 
     query = {"source": source, "destination": destination, "protocol": protocol, "port": port}

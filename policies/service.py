@@ -14,6 +14,8 @@ from policies.consentcalls import ConsentCalls
 from policies.engine import Engine, Outgoing, new_rule_id
 from policies.explain.answer import explain, trace_plan
 from policies.explain.question import ask
+from policies.explain.restrictions import Standing, restrictions
+from policies.hits import default_of
 from policies.policycalls import PolicyCalls
 from policies.requests import Answer, Later, problem, rule_json
 from policies.rules import Action, Scope, SegmentationRule
@@ -47,6 +49,7 @@ class Service:
             "hits": (requests.Nothing, self._hits),
             "trace_plan": (requests.ExplainParams, self._trace_plan),
             "explain": (requests.ExplainParams, self._explain),
+            "restrictions": (requests.VmParams, self._restrictions),
             **PolicyCalls(engine).methods,
         }
 
@@ -208,6 +211,24 @@ class Service:
         site = self._engine.site()
         question = ask(params, site.inventory)
         return Later(lambda: explain(question, site, params.traces), lambda told: (200, told))
+
+    def _restrictions(self, params: requests.VmParams, _actor: str) -> Answer | Later:
+        engine = self._engine
+        vm = engine.inventory.vms.get(params.name)
+        if vm is None:
+            return problem(404, f"no VM {params.name!r}", nearest(params.name, engine.inventory.vms))
+        standing = Standing(engine.site(), engine.policies.version, dict(engine.book.records))
+
+        def then(rows: list[dict[str, Any]]) -> Answer:
+            return 200, [{**row, "hits": sums_json(engine.hits.of(self._counted_as(row)))["packets"]} for row in rows]
+
+        return Later(lambda: restrictions(vm, standing), then)
+
+    def _counted_as(self, row: Mapping[str, Any]) -> str:
+        """Under what name its hits are added up."""
+        if row["kind"] == "default":
+            return default_of(self._engine.inventory.segments[row["rule"]].number)
+        return str(row["rule"])
 
 
 def package_version() -> str:

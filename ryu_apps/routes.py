@@ -88,6 +88,7 @@ ROUTES = (
     Route("GET", "/v1/vfns", Role.VIEWER, "engine", "vfns"),
     Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
     Route("GET", "/v1/vms/{name}", Role.VIEWER, "engine", "vm"),
+    Route("GET", "/v1/vms/{name}/restrictions", Role.VIEWER, "engine", "restrictions"),
     Route("GET", "/v1/vms/{vm}/flows", Role.VIEWER, "analyzer", "flows", {"limit": _LIMIT}),
     Route("GET", "/v1/vms/{name}/names", Role.VIEWER, "analyzer", "names", {"limit": _LIMIT}),
     Route("GET", "/v1/evidence", Role.VIEWER, "analyzer", "evidence", {"limit": _LIMIT}),

@@ -48,6 +48,10 @@ def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
             return 200, {"from": 1, "to": 2, "changes": [row], "files": ["bad.txt"], "text": ""}
         case "hits":
             return 200, HITS
+        case "restrictions":
+            origin = {"issuer": "bert", "why": "spam", "since": 1.8e9, "until": None}
+            row = {"rule": "no-mail", "kind": "policy", "direction": "from", "other": "outside", **origin}
+            return 200, [{**row, "hits": {**ZERO, "denied": 7}}]
         case "trace_plan":
             return 200, []
         case "explain":
@@ -172,3 +176,13 @@ def test_the_schema_is_printed_as_it_is_published(node: Node) -> None:
     """For editors."""
     published = Path(__file__).parents[2] / "docs" / "policy.schema.json"
     assert run(node, "policy", "schema").stdout == published.read_text()
+
+
+def test_explain_of_a_vm_lists_what_restricts_it(node: Node) -> None:
+    """Instead of a packet, never both."""
+    lines = run(node, "explain", "--vm", "web1").stdout.splitlines()
+    assert asked("restrictions") == {"name": "web1"}
+    assert lines[0].split() == ["rule", "kind", "direction", "other", "denied", "issuer", "why", "since"]
+    assert lines[1].split()[:5] == ["no-mail", "policy", "from", "outside", "7"]
+    for wrong in ([], ["web1"], ["web1", "db1", "--vm", "web1"]):
+        assert run(node, "explain", *wrong).exit_code == 2
