@@ -37,7 +37,7 @@ SLICE_ROWS = 64
 """Events of one evaluation: under an attack a burst of records is several of them."""
 MOST_SLICES = 32
 """Evaluations of one burst at most; a larger burst is cut into larger ones, so that delay stays bounded."""
-JUDGING_SECONDS = 0.2
+JUDGING_SECONDS = 0.1
 """What comes at once is judged for about so long; what is more than that is shed (`analyzer.shedding`)."""
 FIRST_PACE = 20e-6
 """Seconds of judging an event, before that was measured."""
@@ -200,7 +200,10 @@ class Live:
         """What patterns have matched in payload: told, and never acted upon alone. Consume all messages."""
         for found in self.payload.found():
             finding = Finding(found.behaviour, "", 1.0, found.reason, acts=False)
-            yield from self._tell([Verdict(-1, found.vm.number, None, found.time, RISK, 1.0, (finding,), confirmed=False)])
+            verdict = Verdict(-1, found.vm.number, None, found.time, RISK, 1.0, (finding,), confirmed=False)
+            self.journal.note({"vm": found.vm.name}, verdict)
+            data = {"behaviour": found.behaviour, "risk": RISK, "reasons": [found.reason], "time": found.time}
+            yield Message("detection", {"vm": found.vm.name, **data})
 
     def close(self) -> None:
         """Let a fit that runs end, and archive every flow that is still open."""
@@ -255,7 +258,7 @@ class Live:
         for verdict in verdicts:
             who = self.names.subject(subject_of(verdict))
             self.journal.note(who, verdict)
-            if self._recorder is not None and verdict.subject >= 0:
+            if self._recorder is not None:
                 self._recorder.verdict(verdict)
             key = subject_of(verdict), verdict.behaviour
             if verdict.risk < ALERT_RISK or verdict.time < self._told.get(key, -np.inf) + REPEAT_SECONDS:

@@ -29,7 +29,7 @@ ORPHAN_SECONDS = 30.0
 """Without control for so long, the process ends."""
 GATHER_SECONDS = 0.005
 """A burst of datagrams is left to come in for so long before it is worked on."""
-COLLECTING_SECONDS = 0.25
+COLLECTING_SECONDS = 0.15
 """What waits in the socket is taken for so long at most before what was taken is judged."""
 DELAYS_SECONDS = 60.0
 """Of so long the delays are told: from a datagram's receipt by the kernel to the end of its judgement."""
@@ -145,16 +145,18 @@ class Process:
 
     def _take_waiting(self) -> None:
         """Make flows of all that waits in the socket, for `COLLECTING_SECONDS` at most, then judge them."""
-        begun, oldest = time.monotonic(), time.time()
+        begun, before, oldest = time.monotonic(), self._collector.datagrams, None
         while True:
             records = self._collector.drain()
-            oldest = min(oldest, self._collector.oldest)
+            if oldest is None and self._collector.datagrams > before:
+                oldest = self._collector.oldest
             self._live.absorb(records, time.time())
             self._live.absorb_ipfix(self._collector.take_ipfix())
             if not self._collector.backlog or time.monotonic() > begun + COLLECTING_SECONDS:
                 break
         self._send(self._live.judge())
-        self._note_delay(time.time() - oldest)
+        if oldest is not None:
+            self._note_delay(time.time() - oldest)
 
     def _copies_due(self) -> float:
         """When to count the copies that came: at once, but a tick after the last time, or as soon as they fill a slice."""
