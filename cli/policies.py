@@ -167,6 +167,36 @@ def schema() -> None:
     click.echo(json.dumps(json_schema(), indent=2))
 
 
+@policy.command()
+@click.argument("name", required=False)
+@click.option("--set", "values", multiple=True, metavar="NAME=VALUE", help="Fill in a parameter; several times.")
+def template(name: str | None, values: tuple[str, ...]) -> None:
+    """Print a policy for a common need, filled in; without NAME, what there is.
+
+    It is checked against this node's network before it is printed.
+    """
+    from policies import templating
+    from policies.document import read, reading_in
+    from runtime import settings
+    from topology import inventory
+
+    if name is None:
+        for known in templating.names():
+            one = templating.load(known)
+            click.echo(f"{known}: {one.about}")
+            for key, parameter in one.parameters.items():
+                usual = "" if parameter.default is None else f" ({parameter.default} by default)"
+                click.echo(f"    {key}: {parameter.about}{usual}")
+        return
+    pairs = [value.partition("=") for value in values]
+    if wrong := [key for key, given, _ in pairs if not given]:
+        raise click.UsageError(f"--set {wrong[0]}: write NAME=VALUE")
+    network = inventory.load(settings.load().inventory)
+    text = templating.fill(templating.load(name), {key: value for key, _, value in pairs}, network)
+    read(text, network, reading_in(Path.cwd()), file=f"template {name}", now=time.time())
+    click.echo(text, nl=False)
+
+
 policy.add_command(simulating.simulate)
 
 COMMANDS: tuple[click.Command, ...] = (policy,)

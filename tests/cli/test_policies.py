@@ -186,3 +186,15 @@ def test_explain_of_a_vm_lists_what_restricts_it(node: Node) -> None:
     assert lines[1].split()[:5] == ["no-mail", "policy", "from", "outside", "7"]
     for wrong in ([], ["web1"], ["web1", "db1", "--vm", "web1"]):
         assert run(node, "explain", *wrong).exit_code == 2
+
+
+def test_templates_are_listed_and_filled_in(node: Node) -> None:
+    """Checked against the network before they are printed; what is missing is told."""
+    assert "vendor-access: A vendor reaches one VM for two hours" in run(node, "policy", "template").stdout
+    result = run(node, "policy", "template", "vendor-access", "--set", "vendor=198.51.100.7", "--set", "vm=web1")
+    assert result.exit_code == 0, result.output
+    assert "- name: vendor-web1\n" in result.stdout
+    result = run(node, "policy", "template", "vendor-access", "--set", "vendor=198.51.100.7", "--set", "vm=web9")
+    assert (result.exit_code, "no VM 'web9'" in result.stderr) == (1, True)
+    assert "to be filled in: vendor" in run(node, "policy", "template", "vendor-access").stderr
+    assert run(node, "policy", "template", "vendor-access", "--set", "vm").exit_code == 2
