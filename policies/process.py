@@ -104,27 +104,31 @@ class _Loop:
             patience = self._engine.patience()
             wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
             events = deque(self._server.poll(wait))
-            self._turn(events)
-            while events:
-                self._turn(events)
+            while self._turn(events):
+                pass
             if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
                 return
 
-    def _turn(self, events: deque[Event]) -> None:
-        """Take some events, and send what follows from them when all that they wrote is on the disk."""
+    def _turn(self, events: deque[Event]) -> bool:
+        """Take some events, and send what follows from them when all that they wrote is on the disk.
+
+        Returns whether there is more to do at once. What somebody asked for goes out before anything else is begun.
+        """
+        asked = False
         with self._engine.store.together():
             end = time.monotonic() + TURN_SECONDS
-            while events and time.monotonic() < end:
+            while events and not asked and time.monotonic() < end:
                 event = events.popleft()
                 self._take(event)
-                if _is_asking(event):
-                    break
-                if any(worker.ready for worker in self._workers):
+                asked = _is_asking(event)
+                if not asked and any(worker.ready for worker in self._workers):
                     self._collect()  # so that they have work again
-            self._collect()
-            self._put(self._engine.timer())
+            if not asked:
+                self._collect()
+                self._put(self._engine.timer())
         self._send()
+        return asked or bool(events)
 
     def _collect(self) -> None:
         """What follows from work that was put aside and is done."""
