@@ -152,6 +152,13 @@ def found(node: Node) -> list[dict[str, Any]]:
     return [body for body in audited(node, "detection") if body["behaviour"].startswith("payload:")]
 
 
+def leaves_no_core(pid: int) -> bool:
+    """May this process write no core file?"""
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+    return core.split()[4:6] == ["0", "0"]
+
+
 def dynseg(node: Node, *arguments: str) -> Any:
     """A command of the command line, and its answer."""
     done = CliRunner().invoke(main, [*arguments, "--json"], env=node.environment)
@@ -215,6 +222,12 @@ def test_a_planted_secret_is_found_and_leaves_no_trace(node: Node) -> None:
     assert re.search(r"at byte 5 \(hash [0-9a-f]{16}\)", body["reasons"][0])
     assert packets(entries()) > 0
     assert node.ask("GET", "/v1/rules").json() == [], "it only tells"
+
+    for pair in (("web1", "db1"), ("db1", "web1")):
+        assert dynseg(node, "explain", *pair, "--protocol", "udp")["agree"], "policy, entries and switch"
+    assert node.process is not None
+    assert leaves_no_core(node.process.pid)
+    assert leaves_no_core(node.processes()["analyzer"]["pid"])
 
     began = time.monotonic()
     assert dynseg(node, "consent", "withdraw", identity, "--reason", "enough")["state"] == "withdrawn"
