@@ -7,6 +7,7 @@ setting is never written again, and a controller row that is there is changed in
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -89,7 +90,13 @@ class Database:
 
     def users(self, column: str, uuid: str) -> int:
         """How many bridges refer to a row."""
-        return sum(uuid in elements(row[column]) for row in self.bridges.values())
+        return self._users[column, uuid]
+
+    @cached_property
+    def _users(self) -> Mapping[tuple[str, str], int]:
+        """Bridges by the column in which they refer to a row, and its uuid."""
+        columns, rows = ("controller", "netflow"), self.bridges.values()
+        return Counter((column, uuid) for row in rows for column in columns for uuid in elements(row[column]))
 
     def interface_ids(self) -> dict[str, str]:
         """Interface name -> `external_ids:iface-id`."""
