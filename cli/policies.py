@@ -197,6 +197,18 @@ def template(name: str | None, values: tuple[str, ...]) -> None:
     click.echo(text, nl=False)
 
 
+@policy.command("import")
+@click.argument("form", type=click.Choice(["k8s"]), expose_value=False)
+@click.argument("file", type=FILE)
+@click.option("--segment", help="To which policies without a namespace belong.")
+def import_(file: Path, segment: str | None) -> None:
+    """Print Kubernetes NetworkPolicies (k8s) as a policy; what has no meaning here is refused with its line."""
+    from policies.document import read_text
+    from policies.kubernetes import convert
+
+    click.echo(convert(read_text(file), str(file), segment), nl=False)
+
+
 policy.add_command(simulating.simulate)
 
 COMMANDS: tuple[click.Command, ...] = (policy,)

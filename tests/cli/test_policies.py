@@ -198,3 +198,14 @@ def test_templates_are_listed_and_filled_in(node: Node) -> None:
     assert (result.exit_code, "no VM 'web9'" in result.stderr) == (1, True)
     assert "to be filled in: vendor" in run(node, "policy", "template", "vendor-access").stderr
     assert run(node, "policy", "template", "vendor-access", "--set", "vm").exit_code == 2
+
+
+def test_network_policies_are_imported(node: Node, tmp_path: Path) -> None:
+    """Printed as a policy that `check` takes."""
+    file = tmp_path / "k8s.yaml"
+    spec = "metadata: {name: a}\nspec: {podSelector: {}, policyTypes: [Ingress]}\n"
+    file.write_text(f"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n{spec}")
+    result = run(node, "policy", "import", "k8s", str(file), "--segment", "web")
+    assert result.exit_code == 0, result.output
+    assert "name: web.a.ingress-else" in result.stdout
+    assert "no namespace" in run(node, "policy", "import", "k8s", str(file)).stderr

@@ -1,0 +1,286 @@
+"""Kubernetes NetworkPolicies (networking.k8s.io/v1) as a policy, as far as they mean the same here; else refused.
+
+A namespace is a segment of the same name, a pod a VM with the pod's labels. Who is selected by a policy may be reached
+(or, for egress, may reach) only as some policy allows: its rules become allows, above a deny for those it selects.
+Whom no policy selects the segments' defaults decide about. Kubernetes lets a packet pass if both the sender's egress
+and the receiver's ingress do; here the first rule that matches decides, so a file that limits both is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from policies.document import parse_document
+from policies.prefixes import aggregate
+from policies.rules import Network
+from runtime import document
+from runtime.errors import PolicyError
+from runtime.validation import refusal
+from topology.names import nearest
+
+_NAMESPACE_NAME = "kubernetes.io/metadata.name"
+_DENY_PRIORITY = 900
+_LONGEST = 48
+"""Of a policy's name in the names of its rules."""
+_HEADER = "# Made from Kubernetes NetworkPolicies. Whom none of them selects the segments' defaults decide about.\n"
+Path = document.Path
+Peer = str | Mapping[str, Any]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Expression(_Part):
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+
+class _Selector(_Part):
+    match_labels: Mapping[str, str] = Field({}, alias="matchLabels")
+    match_expressions: tuple[_Expression, ...] = Field((), alias="matchExpressions")
+
+
+class _IpBlock(_Part):
+    cidr: str
+    but: tuple[str, ...] = Field((), alias="except")
+
+
+class _Peer(_Part):
+    pods: _Selector | None = Field(None, alias="podSelector")
+    namespaces: _Selector | None = Field(None, alias="namespaceSelector")
+    block: _IpBlock | None = Field(None, alias="ipBlock")
+
+
+class _Port(_Part):
+    protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
+    port: str | None = None
+    end: str | None = Field(None, alias="endPort")
+
+
+class _Ingress(_Part):
+    peers: tuple[_Peer, ...] | None = Field(None, alias="from")
+    ports: tuple[_Port, ...] | None = None
+
+
+class _Egress(_Part):
+    peers: tuple[_Peer, ...] | None = Field(None, alias="to")
+    ports: tuple[_Port, ...] | None = None
+
+
+class _Spec(_Part):
+    pods: _Selector | None = Field(None, alias="podSelector")
+    types: tuple[Literal["Ingress", "Egress"], ...] | None = Field(None, alias="policyTypes")
+    ingress: tuple[_Ingress, ...] | None = None
+    egress: tuple[_Egress, ...] | None = None
+
+
+class _Metadata(BaseModel):
+    name: str
+    namespace: str | None = None
+
+
+class _NetworkPolicy(_Part):
+    version: Literal["networking.k8s.io/v1"] = Field(alias="apiVersion")
+    kind: Literal["NetworkPolicy"]
+    metadata: _Metadata
+    spec: _Spec
+
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "podSelector": _Selector,
+    "namespaceSelector": _Selector,
+    "ipBlock": _IpBlock,
+    "ingress": _Ingress,
+    "egress": _Egress,
+    "from": _Peer,
+    "to": _Peer,
+    "ports": _Port,
+    "matchExpressions": _Expression,
+    "spec": _Spec,
+}
+
+
+def convert(text: str, file: str, segment: str | None = None) -> str:
+    """A policy's text.
+
+    Args:
+        file: the name that errors give.
+        segment: of policies without a namespace.
+
+    Raises:
+        PolicyError: it is no NetworkPolicy, or one that has no meaning here; names file, line, key and remedy.
+    """
+    found = [_Converter(read, file, segment) for read in _documents(text, file)]
+    limiting: dict[str, _Converter] = {}
+    for one in found:
+        for direction in one.limits():
+            limiting.setdefault(direction, one)
+    if len(limiting) == 2:
+        other = max(limiting.values(), key=lambda one: one.read.line(("kind",)) or 0)
+        key = "egress" if limiting["egress"] is other else "ingress"
+        message = "limits one direction and other policies the other: here the first rule that matches decides alone"
+        raise other.read.error(PolicyError, ("spec", key), message, "import ingress alone, and write egress by hand")
+    # By way of JSON, so that what is said twice is written twice: a policy knows no aliases.
+    rules = json.loads(json.dumps([rule for one in found for rule in one.rules()]))
+    made = _HEADER + yaml.safe_dump({"rules": rules}, sort_keys=False, default_flow_style=None, width=110)
+    parse_document(made, file)
+    return made
+
+
+def _documents(text: str, file: str) -> Iterator[document.Document]:
+    """The file's documents, each with the lines that it has in the file."""
+    chunk: list[str] = []
+    begin = 0
+    for number, line in enumerate([*text.splitlines(), "---"]):
+        if line.rstrip() != "---":
+            chunk.append(line)
+            continue
+        read = document.read("\n" * begin + "\n".join(chunk), file, PolicyError)
+        chunk, begin = [], number + 1
+        if read.data is not None:
+            yield read
+
+
+class _Converter:
+    """One NetworkPolicy."""
+
+    def __init__(self, read: document.Document, file: str, segment: str | None) -> None:
+        self.read = read
+        try:
+            self._policy = _NetworkPolicy.model_validate(read.data)
+        except ValidationError as error:
+            raise refusal(error, read, PolicyError, _right_key) from error
+        namespace = self._policy.metadata.namespace or segment
+        if namespace is None:
+            remedy = "add it, or say with --segment to which segment such policies belong"
+            raise self._error(("metadata",), "there is no namespace", remedy)
+        self._segment = namespace
+        spec = self._policy.spec
+        self._directions = spec.types or (("Ingress",) if spec.egress is None else ("Ingress", "Egress"))
+
+    def limits(self) -> Iterator[str]:
+        """`ingress`, `egress`: what it leaves less of than everything."""
+        spec = self._policy.spec
+        for name, rules in (("ingress", spec.ingress), ("egress", spec.egress)):
+            everything = any(not rule.peers and not rule.ports for rule in rules or ())
+            if name.capitalize() in self._directions and not everything:
+                yield name
+
+    def rules(self) -> Iterator[dict[str, Any]]:
+        """Allows, and a deny below them."""
+        for direction in self.limits():
+            name = f"{self._segment}.{self._policy.metadata.name}"[:_LONGEST] + f".{direction}"
+            own = self._vms(("spec", "podSelector"), self._policy.spec.pods)
+            given: Sequence[_Ingress | _Egress] = getattr(self._policy.spec, direction) or ()
+            for number, rule in enumerate(given):
+                path = ("spec", direction, number)
+                services = self._services((*path, "ports"), rule.ports or ())
+                for place, other in enumerate(self._peers(path, rule.peers or ())):
+                    ends = {"from": other, "to": own} if direction == "ingress" else {"from": own, "to": other}
+                    service = {"service": services} if services else {}
+                    yield {"name": f"{name}-{number}-{place}", "action": "allow", **ends, **service}
+            ends = {"from": "any", "to": own} if direction == "ingress" else {"from": own, "to": "any"}
+            yield {"name": f"{name}-else", "action": "deny", **ends, "priority": _DENY_PRIORITY}
+
+    def _peers(self, path: Path, peers: Sequence[_Peer]) -> Iterator[Peer]:
+        if not peers:
+            yield "any"
+        key = "from" if path[1] == "ingress" else "to"
+        for number, peer in enumerate(peers):
+            yield from self._peer((*path, key, number), peer)
+
+    def _peer(self, path: Path, peer: _Peer) -> Iterator[Peer]:
+        if peer.block is not None:
+            if peer.pods is not None or peer.namespaces is not None:
+                raise self._error((*path, "ipBlock"), "stands beside a selector", "make two entries of it")
+            yield {"networks": self._networks((*path, "ipBlock"), peer.block)}
+        elif peer.namespaces is None:
+            yield self._vms((*path, "podSelector"), peer.pods)
+        else:
+            labels = {} if peer.pods is None else self._labels((*path, "podSelector"), peer.pods)
+            yield from self._in_namespaces((*path, "namespaceSelector"), peer.namespaces, labels)
+
+    def _in_namespaces(
+        self, path: Path, selector: _Selector, labels: Mapping[str, Sequence[str]]
+    ) -> Iterator[Mapping[str, Any]]:
+        wanted = self._labels(path, selector)
+        if not wanted:
+            if not labels:
+                remedy = f"select them by {_NAMESPACE_NAME}, or pods by their labels"
+                raise self._error(path, "selects all namespaces, but nobody outside", remedy)
+            yield {"labels": dict(labels)}
+        elif set(wanted) != {_NAMESPACE_NAME}:
+            raise self._error(path, "selects namespaces by labels of theirs", f"select them by {_NAMESPACE_NAME}")
+        for name in wanted.get(_NAMESPACE_NAME, ()):
+            yield {"segment": name, **({"labels": dict(labels)} if labels else {})}
+
+    def _vms(self, path: Path, selector: _Selector | None) -> Mapping[str, Any]:
+        """Pods of the policy's own namespace."""
+        labels = {} if selector is None else self._labels(path, selector)
+        return {"segment": self._segment, **({"labels": labels} if labels else {})}
+
+    def _labels(self, path: Path, selector: _Selector) -> dict[str, list[str]]:
+        found = {key: [value] for key, value in selector.match_labels.items()}
+        for number, one in enumerate(selector.match_expressions):
+            where = (*path, "matchExpressions", number)
+            if one.operator != "In" or not one.values:
+                message = f"operator {one.operator} has no meaning here"
+                raise self._error((*where, "operator"), message, "write In, with the values that are meant")
+            if one.key in found:
+                raise self._error((*where, "key"), f"asks for {one.key} twice", "say it once, with the common values")
+            found[one.key] = list(one.values)
+        return found
+
+    def _networks(self, path: Path, block: _IpBlock) -> list[str]:
+        nets = [self._network((*path, "cidr"), block.cidr)]
+        for number, text in enumerate(block.but):
+            but = self._network((*path, "except", number), text)
+            nets = [part for net in nets for part in _without(net, but)]
+        if not nets:
+            raise self._error((*path, "except"), "leaves nothing of the block", "take the entry out")
+        return [str(net) for net in aggregate(nets)]
+
+    def _network(self, path: Path, text: str) -> Network:
+        try:
+            return ip_network(text)
+        except ValueError as error:
+            raise self._error(path, f"{text!r} is no network: {error}", "write one such as 192.0.2.0/24") from error
+
+    def _services(self, path: Path, ports: Sequence[_Port]) -> list[dict[str, Any]]:
+        return [self._service((*path, number), port) for number, port in enumerate(ports)]
+
+    def _service(self, path: Path, port: _Port) -> dict[str, Any]:
+        if port.port is None:
+            return {"protocol": port.protocol.lower()}
+        for key, text in (("port", port.port), ("endPort", port.end or "0")):
+            if not (text.isascii() and text.isdigit()):
+                message = f"{text!r} is a name that a pod gives to a port"
+                raise self._error((*path, key), message, "write the port's number")
+        last = port.end or port.port
+        return {"protocol": port.protocol.lower(), "ports": int(last) if last == port.port else f"{port.port}-{last}"}
+
+    def _error(self, path: Path, message: str, remedy: str) -> PolicyError:
+        return self.read.error(PolicyError, path, message, remedy)
+
+
+def _without(net: Network, but: Network) -> list[Network]:
+    """The part of a network that is not in another."""
+    if net.version != but.version or not net.overlaps(but):
+        return [net]
+    if net.prefixlen >= but.prefixlen:
+        return []
+    return list(net.address_exclude(but))  # type: ignore[arg-type]  # they are of one version
+
+
+def _right_key(path: Path) -> str:
+    parent = next((part for part in reversed(path[:-1]) if part in _MODELS), None)
+    model = _MODELS[str(parent)] if parent is not None else _NetworkPolicy
+    return nearest(str(path[-1]), [field.alias or name for name, field in model.model_fields.items()])

@@ -1,0 +1,128 @@
+"""NetworkPolicies: what they become decides as Kubernetes would, and what does not map is refused with its line."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from policies.acl import Policy
+from policies.document import parse
+from policies.kubernetes import convert
+from policies.reference import TCP, Packet, decide
+from policies.rules import Verdict
+from runtime.errors import PolicyError
+from topology.inventory import parse as parse_inventory
+
+INVENTORY = parse_inventory(
+    "segments: {shop: , lab: }\nvfns: {v1: {dpid: 1}}\nvms:\n"
+    "  web: {segment: shop, vfn: v1, port: a, mac: '02:00:00:00:00:01', addresses: [10.0.0.1], labels: {app: web}}\n"
+    "  db: {segment: shop, vfn: v1, port: b, mac: '02:00:00:00:00:02', addresses: [10.0.0.2], labels: {app: db}}\n"
+    "  mon: {segment: lab, vfn: v1, port: c, mac: '02:00:00:00:00:03', addresses: [10.0.0.3], labels: {app: mon}}\n"
+    "  job: {segment: lab, vfn: v1, port: d, mac: '02:00:00:00:00:04', addresses: [10.0.0.4], labels: {app: job}}\n"
+)
+HEAD = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db, namespace: shop}\nspec:\n"
+DB = (
+    HEAD
+    + """\
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress:
+  - from:
+    - podSelector: {matchLabels: {app: web}}
+    - ipBlock: {cidr: 192.0.2.0/24, except: [192.0.2.128/25]}
+    ports: [{protocol: TCP, port: 5432}]
+  - from:
+    - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: lab}}
+      podSelector: {matchExpressions: [{key: app, operator: In, values: [mon, spy]}]}
+    ports: [{port: 9100, endPort: 9109}]
+"""
+)
+OTHERS = """\
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: lab}
+spec: {podSelector: {}}
+"""
+
+
+def imported(text: str) -> Policy:
+    return parse(convert(text, "k.yaml"), INVENTORY, lambda _: ())
+
+
+def passes(policy: Policy, source: str, target: str, port: int) -> bool:
+    vms = [INVENTORY.vms.get(name) for name in (source, target)]
+    addresses = [vm.addresses[0] if vm else ip_address(name) for vm, name in zip(vms, (source, target), strict=True)]
+    packet = Packet(*(vm.name if vm else None for vm in vms), *addresses, TCP, 50000, port, 2)
+    return decide(INVENTORY, policy, (), packet).verdict is Verdict.ALLOW
+
+
+def test_who_is_selected_is_reached_as_allowed_only() -> None:
+    """By pods of the own and of other namespaces, by addresses but for some; nobody else is concerned."""
+    policy = imported(DB)
+    assert passes(policy, "web", "db", 5432)
+    assert not passes(policy, "web", "db", 5433)
+    assert passes(policy, "192.0.2.7", "db", 5432)
+    assert not passes(policy, "192.0.2.200", "db", 5432)
+    assert passes(policy, "mon", "db", 9105)
+    assert not passes(policy, "job", "db", 9105)
+    assert passes(policy, "job", "web", 9105)
+    assert passes(policy, "db", "192.0.2.200", 443), "egress is not limited"
+
+
+def test_several_policies_allow_together() -> None:
+    """One that allows nothing closes its namespace to all; another may still open it."""
+    policy = imported(DB + OTHERS)
+    assert not passes(policy, "web", "mon", 80)
+    assert not passes(policy, "mon", "job", 80)
+    assert passes(policy, "web", "db", 5432)
+    opened = OTHERS.replace("closed", "open").replace("{podSelector: {}}", "{podSelector: {}, ingress: [{}]}")
+    assert passes(imported(opened), "web", "mon", 80), "everything is allowed: nothing is limited"
+
+
+def test_egress_alone_is_imported() -> None:
+    """What a pod may reach; an ingress of everything beside it limits nothing."""
+    text = HEAD + (
+        "  podSelector: {matchLabels: {app: web}}\n  policyTypes: [Ingress, Egress]\n  ingress: [{}]\n"
+        "  egress: [{to: [{podSelector: {matchLabels: {app: db}}}], ports: [{port: 5432}]}]\n"
+    )
+    policy = imported(text)
+    assert passes(policy, "web", "db", 5432)
+    assert not passes(policy, "web", "192.0.2.7", 443)
+    assert passes(policy, "db", "192.0.2.7", 443)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "said"),
+    [
+        ("app: db}}", "app: db}, matchLabel: {}}", 5, "unknown key (did you mean `matchLabels`?"),
+        ("port: 5432", "port: postgres", 11, "a name that a pod gives to a port"),
+        ("operator: In", "operator: NotIn", 14, "operator NotIn has no meaning here"),
+        ("kubernetes.io/metadata.name: lab", "team: blue", 13, "by labels of theirs"),
+        ("192.0.2.128/25]", "192.0.2.0/24]", 10, "leaves nothing of the block"),
+        ("192.0.2.0/24,", "192.0.2.1/24,", 10, "is no network"),
+        ("[Ingress]", "[Ingress, Egress]", 4, "limits one direction"),
+        ("kind: NetworkPolicy", "kind: Deployment", 2, "'NetworkPolicy'"),
+        (", namespace: shop", "", 3, "no namespace"),
+        ("protocol: TCP", "protocol: ICMP", 11, "'TCP', 'UDP' or 'SCTP'"),
+    ],
+)
+def test_what_does_not_map_is_refused_with_its_line(old: str, new: str, line: int, said: str) -> None:
+    """And with a remedy; lines are those of the whole file."""
+    assert old in DB
+    for before, more in (("", 0), (OTHERS, OTHERS.count("\n") + 1)):
+        with pytest.raises(PolicyError) as caught:
+            convert(before + ("---\n" if before else "") + DB.replace(old, new, 1), "k.yaml")
+        assert said in str(caught.value)
+        assert caught.value.line == line + more
+
+
+def test_policies_without_a_namespace_belong_to_a_segment_that_is_named() -> None:
+    """By an option."""
+    assert "segment: lab" in convert(DB.replace(", namespace: shop", ""), "k.yaml", "lab")
+
+
+def test_an_empty_file_is_no_policy() -> None:
+    """It has no rules."""
+    assert parse(convert("---\n---\n", "k.yaml"), INVENTORY, lambda _: ()).acls == ()
