@@ -61,9 +61,9 @@ class ConsentRecord:
     reason: str = ""
     """Why it has ended."""
     inspecting_at: float | None = None
-    """All its VMs' VFNs that were connected had been read back with its copies."""
+    """The VFNs of its VMs that were connected had been read back with its copies."""
     over_at: float | None = None
-    """After its end: they had been read back without."""
+    """After its end: all of them had been read back without."""
 
     @property
     def agreed(self) -> bool:

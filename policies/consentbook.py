@@ -142,15 +142,17 @@ class ConsentBook:
         """A VFN was read back: copies are there, or gone. Returns the consents of which that is news.
 
         Args:
-            follows: was a VFN read back with what is wanted of it now? None: it is not connected, and copies nothing.
+            follows: was a VFN read back with what is wanted of it now? None: it is not connected.
         """
         changed = []
         for record in list(self.records.values()):
             fresh = record.consent in self._in_force and record.inspecting_at is None
             if not (fresh or record.leaving):
                 continue
-            vfns = self._vfns(record.consent)
-            if any(follows(vfn) is False for vfn in vfns) or (fresh and not any(map(follows, vfns))):
+            told = {vfn: follows(vfn) for vfn in self._vfns(record.consent)}
+            vfns = [vfn for vfn, follow in told.items() if follow]
+            # One that is away copies nothing yet; but what it holds when a consent ends it still holds.
+            if (False in told.values() or not vfns) if fresh else len(vfns) < len(told):
                 continue
             since = max(record.consent.granted_at, record.consent.start) if fresh else record.ended_at or now
             body = {"vms": list(self.covered(record.consent)), "vfns": vfns, "seconds": round(now - since, 6)}

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from support.control import Node, answered
 
 from cli.main import main
+from runtime.tokens import Role
 
 CALLS: list[Mapping[str, Any]] = []
 CONSENT = {
@@ -72,6 +73,14 @@ def test_a_file_is_laid_down_with_the_token_of_an_admin(node: Node, tmp_path: Pa
     assert CALLS[-1]["params"] == {
         "segment": "web", "purpose": "leaks", "patterns": ["cards"], "agreed_by": "us", "until": 1_798_761_600.0,
     }  # fmt: skip
+
+
+def test_an_operator_can_end_but_not_begin(node: Node) -> None:
+    """To look into what people say takes an admin; a viewer can only see the consents."""
+    assert node.ask("POST", "/v1/consents", Role.OPERATOR, json={}).status_code == 403
+    assert node.ask("DELETE", "/v1/consents/c0ffee", Role.VIEWER).status_code == 403
+    assert node.ask("DELETE", "/v1/consents/c0ffee", Role.OPERATOR).status_code == 200
+    assert node.ask("GET", "/v1/consents", Role.VIEWER).status_code == 200
 
 
 def test_a_wrong_file_asks_nobody(node: Node, tmp_path: Path) -> None:

@@ -282,8 +282,18 @@ def test_a_vfn_that_is_away_is_caught_up_with(site: Site) -> None:
     site.disconnect("v1")
     site.call("withdraw", id=identity)
     assert any(entry.table == Table.TAP and entry.priority == 1100 for entry in site.switches["v1"].entries.values())
+    site.pass_time(1.0)
+    assert site.audit("inspection_over") == []
     site.connect("v1")
     assert copied(site) == {}
+    assert site.audit("inspection_over")[0]["vfns"] == ["v1"]
+
+
+def test_a_vfn_that_is_away_is_not_said_to_copy(site: Site) -> None:
+    """Only those that were read back are named."""
+    site.disconnect("v2")
+    granted(site, segment="web")
+    assert [body["vfns"] for body in site.audit("inspecting")] == [["v1"]]
 
 
 def test_a_switch_that_refuses_copies_goes_on_without(site: Site) -> None:
