@@ -37,8 +37,10 @@ SLICE_ROWS = 64
 """Events of one evaluation: under an attack a burst of records is several of them."""
 MOST_SLICES = 32
 """Evaluations of one burst at most; a larger burst is cut into larger ones, so that delay stays bounded."""
-JUDGING_SECONDS = 0.1
+JUDGING_SECONDS = 0.3
 """What comes at once is judged for about so long; what is more than that is shed (`analyzer.shedding`)."""
+NEVER_SHED = SLICE_ROWS * MOST_SLICES
+"""So many events at once are always judged: evaluations cost more than events, and they are no more than that."""
 FIRST_PACE = 20e-6
 """Seconds of judging an event, before that was measured."""
 PACE_GAIN = 0.2
@@ -221,13 +223,13 @@ class Live:
             return
         self._fresh = True
         begun = time.perf_counter()
-        rows = events.rows[self.shedder.choose(events.rows, max(SLICE_ROWS, int(JUDGING_SECONDS / self._pace)))]
+        rows = events.rows[self.shedder.choose(events.rows, max(NEVER_SHED, int(JUDGING_SECONDS / self._pace)))]
         ordered = FlowBatch(self._with_segments(rows[np.argsort(rows["end"], kind="stable")]))
         for part in ordered.slices(self._tick, max(SLICE_ROWS, len(ordered) // MOST_SLICES)):
             verdicts = [explained(verdict, self.first.dns) for verdict in self._core.feed(part)]
             yield from map(self._propose, self._advisor.advise(verdicts))
             yield from self._tell(verdicts)
-        if len(rows) >= SLICE_ROWS:
+        if len(rows) >= NEVER_SHED:
             self._pace += PACE_GAIN * ((time.perf_counter() - begun) / len(rows) - self._pace)
 
     def _with_segments(self, rows: Array) -> Array:

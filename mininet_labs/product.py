@@ -113,6 +113,14 @@ class Product:
         """What the analyzer is doing: waiting, learning, fitting, judging, or `away`."""
         return str(self.status()["analyzer"].get("phase", "away"))
 
+    def wait_for_analyzer(self, seconds: float = 60.0) -> None:
+        """Wait until the analyzer takes what VFNs report; `start` waits for control and engine only.
+
+        Raises:
+            LabError: not in time.
+        """
+        wait_for("the analyzer answers", lambda: self.phase() != "away", seconds)
+
     def lay_down(self, policy: Path) -> None:
         """Put a policy file in force and wait until every VFN has confirmed it.
 

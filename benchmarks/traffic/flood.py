@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.rows import Row
-from mininet_labs.children import ROOT, end, module, wait_for
+from mininet_labs.children import ROOT, end, module
 from mininet_labs.errors import LabError
 from mininet_labs.network import LabNetwork
 from mininet_labs.product import Product
@@ -91,7 +91,7 @@ def _lab() -> Iterator[tuple[LabNetwork, Product]]:
         stack.callback(product.stop)
         product.start()
         product.learn_when.touch()
-        wait_for("the analyzer answers", lambda: product.phase() != "away", _PATIENCE)
+        product.wait_for_analyzer()
         address = inventory.vms[TARGET].addresses[0]
         for vm in (ATTACKER, BYSTANDER):
             network.popen(vm, ["ping", "-c", "1", "-w", "5", str(address)]).wait(_PATIENCE)

@@ -1,0 +1,1 @@
+"""Captures played through real VFNs: `python -m mininet_labs.replay CAPTURE`."""
