@@ -187,13 +187,18 @@ class Baseline:
                 result[at] = np.minimum(result[at], len(kinds) * rate)
         return np.minimum(result, 1.0)
 
-    def window_p(self, segment: Array, values: F8) -> F8:
-        """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths."""
+    def window_p(self, segment: Array, values: F8, elapsed: float = np.inf) -> F8:
+        """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths.
+
+        `elapsed` is for how many seconds windows have been filled: longer ones are not full, which looks unusual.
+        """
         result = np.ones(len(segment))
         logs = np.log1p(np.maximum(values, 0))
         for number in np.unique(segment).tolist():
             which = np.flatnonzero(segment == number)
-            models = self.windows.get(number, self.windows[POOLED])
+            models = {i: m for i, m in self.windows.get(number, self.windows[POOLED]).items() if LENGTHS[i] <= elapsed}
+            if not models:
+                continue
             tails = np.stack([model.p(logs[length, which]) for length, model in models.items()])
             result[which] = np.minimum(1.0, tails.min(axis=0) * len(models))  # Bonferroni: as many tries as lengths
         return result

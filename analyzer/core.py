@@ -13,12 +13,13 @@ import numpy as np
 from analyzer import behaviours
 from analyzer.baseline import Baseline, Learner
 from analyzer.behaviours import ALERT, Scene
+from analyzer.behaviours.tunnel import in_one_flow
 from analyzer.features import flow_features
 from analyzer.flows import F8, I8, Array, FlowBatch, FlowState
 from analyzer.following import Following
 from analyzer.known import Known
 from analyzer.models.known import KnownAttacks
-from analyzer.observe import ADMIN_PORTS, Novelty, contributions, received
+from analyzer.observe import ADMIN_PORTS, DNS_PORT, Novelty, contributions, received
 from analyzer.oddflows import OddFlows
 from analyzer.risk import (
     AGREE_P,
@@ -35,6 +36,7 @@ from analyzer.risk import (
 )
 from analyzer.services import Dealings, Services
 from analyzer.subjects import Subjects
+from analyzer.suspicion import About, Suspicion
 from analyzer.windows import Windows, feature
 
 AGREEING = 2
@@ -46,6 +48,7 @@ RECALL = 600.0
 """Half-life, in seconds, of what is thought of dealings with one service: they are slower than windows."""
 _ACTS = np.array([behaviour.action != ALERT and not behaviour.passive for behaviour in behaviours.ALL])
 _PASSIVE = np.array([behaviour.passive for behaviour in behaviours.ALL])
+_ABOUT = {b.name: About.TARGET if b.passive else About.NAMES if b.names else About.DEEDS for b in behaviours.ALL}
 _DEEDS = FlowState.NEW | FlowState.ASKED | FlowState.FAILED | FlowState.SPOOFED
 """What makes the initiator of an event worth a look."""
 _PROVES_NOTHING = FlowState.SPOOFED | FlowState.FAILED | FlowState.ASKED
@@ -63,19 +66,16 @@ class Core:
             salt: of hashes; secret in a live network.
         """
         self._vms = len(segment_of) - 1
-        self._salt = salt
         self.subjects = Subjects(self._vms, salt)
         self._segment = np.zeros(self.subjects.size, np.int16)
         self._segment[: len(segment_of)] = segment_of
         self._windows = Windows(self.subjects.size, salt)
+        self._began = np.inf
         self._services = Services(salt)
         self._odd = OddFlows(self.subjects.size)
         self._history = np.zeros((2, self.subjects.size), np.uint8)
         """By subject, a bit an evaluation: did behaviour and baseline agree; was it overwhelming, or done to it?"""
-        self._risk = np.zeros(self.subjects.size)
-        self._risk_time = np.zeros(self.subjects.size)
-        self._hit_risk = np.zeros(self.subjects.size)
-        self._hit_time = np.zeros(self.subjects.size)
+        self._suspicion = Suspicion(self.subjects.size)
         self._forgotten = np.full(self.subjects.size, -np.inf)
         self._cut = np.zeros(self._vms + 1, bool)
         self._known = Known(salt)
@@ -101,13 +101,6 @@ class Core:
         self.learner, self.baseline = None, baseline
         self._known = Known.load(baseline.known)
 
-    def rewind(self) -> None:
-        """What comes now is of another time than what came: windows start empty, their clock anew."""
-        self._windows, self._services = Windows(self.subjects.size, self._salt), Services(self._salt)
-        self._odd = OddFlows(self.subjects.size)
-        self._forgotten[:] = -np.inf
-        self._risk_time[:] = self._hit_time[:] = -np.inf
-
     def set_cut(self, vms: set[int]) -> None:
         """These VMs are cut off by a rule: they are not judged, and failing to reach them is nobody's fault."""
         self._cut[:] = False
@@ -129,6 +122,7 @@ class Core:
         counted = (index >= 0) & (events.rows["end"] > self._forgotten[index])
         rows, index = events.rows[counted], index[counted]
         now = float(events.rows["end"].max())
+        self._began = min(self._began, now)
         novelty = self._known.judge(rows)
         excused = self._cut[np.maximum(rows["dst_vm"], 0)]
         self._windows.add(now, index, contributions(rows, novelty, excused))
@@ -184,21 +178,19 @@ class Core:
         thought of the dealings it belongs to, and of what goes on against its target.
         """
         index = self.subjects.lookup(rows)
-        suspect = (rows["state"] & FlowState.FAILED != 0) | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE)
-        initiator = np.where(suspect, self.risk_now(index, rows["end"]), 0.0)
-        found, when = self._services.risk(index, rows)
+        time, failed = rows["end"], rows["state"] & FlowState.FAILED != 0
         reflected = rows["state"] & FlowState.ANSWERED_ONLY != 0
-        target = np.maximum(np.where(reflected, rows["src_vm"], rows["dst_vm"]), 0)
-        aimed = decayed(self._hit_risk[target], rows["end"] - self._hit_time[target])
-        unwanted = reflected | (rows["dst_pkts"] == 0) | (rows["state"] & FlowState.FAILED != 0)
-        return np.asarray(
-            np.max([own, initiator, decayed(found, rows["end"] - when, RECALL), np.where(unwanted, aimed, 0.0)], axis=0)
+        target = np.where(reflected, rows["src_vm"], rows["dst_vm"]).astype(np.int64)
+        found, when = self._services.risk(index, rows)
+        tunnel = in_one_flow(rows)
+        blatant = np.where(tunnel >= 1, risk_of_strength(tunnel), 0.0)
+        suspected = (
+            (About.DEEDS, index, failed | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE)),
+            (About.NAMES, index, rows["dst_port"] == DNS_PORT),
+            (About.TARGET, target, reflected | failed | (rows["dst_pkts"] == 0)),
         )
-
-    def risk_now(self, index: I8, now: Array) -> F8:
-        """Decayed risk of subjects, 0 for NOBODY."""
-        risk = decayed(self._risk[index], now - self._risk_time[index])
-        return np.where(index >= 0, risk, 0.0)
+        parts = [np.where(of_kind, self._suspicion.now(about, who, time), 0.0) for about, who, of_kind in suspected]
+        return np.asarray(np.max([own, blatant, decayed(found, time - when, RECALL), *parts], axis=0))
 
     def windows_of(self, rows: Array) -> F8:
         """(lengths, rows, features) windows of each row's initiator as things stand; -1 where it is not judged."""
@@ -216,7 +208,8 @@ class Core:
         self._windows.forget(recycled)
         self._services.forget(recycled)
         self._odd.forget(recycled)
-        self._history[:, recycled], self._risk[recycled], self._hit_risk[recycled] = 0, 0.0, 0.0
+        self._suspicion.forget(recycled)
+        self._history[:, recycled] = 0
 
     def _evaluate(self, now: float, active: I8, dealings: Dealings) -> list[Verdict]:
         values = self._windows.values(active)
@@ -227,13 +220,15 @@ class Core:
         if self.baseline is None:
             return []
         own, group = self.baseline.usual(vm, segment)
-        dealings = dealings.take(np.isin(dealings.rows["subject"], active))
         dealer = np.searchsorted(active, dealings.rows["subject"])
+        judged = active[np.minimum(dealer, len(active) - 1)] == dealings.rows["subject"]
+        dealings, dealer = dealings.take(judged), dealer[judged]
         scene = Scene(values, own, group, vm == 0, dealings, dealer)
         strengths = np.stack([behaviour.strength(scene) for behaviour in behaviours.ALL])
         self._blame(now, scene)
         flows = feature(values, "flows", OddFlows.SECONDS)
-        learned = np.minimum(self.baseline.window_p(segment, values), self._odd.p(active, now, flows))
+        windows = self.baseline.window_p(segment, values, now - self._began)
+        learned = np.minimum(windows, self._odd.p(active, now, flows))
         found = strengths >= 1
         # There is no baseline of what strangers do: towards an outside address the behaviour decides alone.
         agreed = found[_ACTS].any(axis=0) & ((learned <= AGREE_P) | scene.outside)
@@ -266,13 +261,11 @@ class Core:
         ]
         findings = tuple(sorted(found, key=lambda finding: (not finding.acts, -finding.strength)))
         deeds = tuple(finding for finding in findings if not finding.passive)
-        suffered = tuple(finding for finding in findings if finding.passive)
-        if suffered:
-            self._hit_risk[subject], self._hit_time[subject] = risk_of(suffered, 1.0), now
-        fresh = risk_of(deeds, learned)
-        old = float(self.risk_now(np.array([subject]), np.array([now]))[0])
-        if fresh >= old:
-            self._risk[subject], self._risk_time[subject] = fresh, now
+        for about in About:
+            grounds = tuple(f for f in findings if f.acts and _ABOUT[f.behaviour] == about)
+            if grounds:
+                self._suspicion.raise_to(about, subject, risk_of(grounds, 1.0), now)
+        thought = [float(self._suspicion.now(about, np.array([subject]), np.array([now]))[0]) for about in About]
         is_vm = self.subjects.is_vm(subject)
         agreed, repeated = (int(bits).bit_count() >= AGREEING for bits in self._history[:, subject])
         return Verdict(
@@ -280,7 +273,7 @@ class Core:
             vm=subject if is_vm else 0,
             address=None if is_vm else self.subjects.address(subject),
             time=now,
-            risk=max(fresh, old, risk_of(suffered, 1.0) if suffered else 0.0),
+            risk=max(risk_of(deeds, learned), *thought),
             learned_p=learned,
             findings=findings,
             confirmed=(agreed or repeated) and any(finding.acts for finding in deeds),

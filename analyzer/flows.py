@@ -114,15 +114,18 @@ class FlowBatch:
         return cls(np.concatenate([b.rows for b in batches])) if batches else cls.empty()
 
     def slices(self, seconds: float, count: int) -> Iterator[FlowBatch]:
-        """The rows in order of their ends' clock, cut at each new `seconds` of it and after `count` rows.
+        """The rows, cut at each new `seconds` of their ends' clock, and within into `count`, twice as many ... of them.
 
-        The clock never goes back: what comes late counts at the newest time seen.
+        So the first rows of a burst are seen at once, and a large burst costs few slices. The clock never goes back:
+        what comes late counts at the newest time seen.
         """
         clock = np.floor(np.maximum.accumulate(self.rows["end"]) / seconds) if len(self) else np.zeros(0)
         edges = np.flatnonzero(np.diff(clock)) + 1
         for begin, end in zip(np.r_[0, edges].tolist(), np.r_[edges, len(self)].tolist(), strict=True):
-            for start in range(begin, end, count):
-                yield FlowBatch(self.rows[start : min(start + count, end)])
+            start, size = begin, count
+            while start < end:
+                yield FlowBatch(self.rows[start : min(start + size, end)])
+                start, size = start + size, size * 2
 
 
 _V4 = 0xFFFF_0000_0000

@@ -64,7 +64,8 @@ ADMIN_PORTS = _port_set(
 """Services where a password opens the host: those that brute-force tools list as modules."""
 DOORS = _port_set(22, 23, 88, 135, 139, 389, 445, 636, 2222, 2323, 3268, 3389, 5900, 5985, 5986)
 """Services through which one host is run from another, or rights over it are obtained (T1021, T1047, T1558)."""
-DNS_PORTS = _port_set(53, 853, 5353)
+DNS_PORT = 53
+DNS_PORTS = _port_set(DNS_PORT, 853, 5353)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
     ported = (rows["proto"] == TCP) | (rows["proto"] == UDP)
     admin = real & (rows["proto"] == TCP) & ADMIN_PORTS[rows["dst_port"]]
     door = inside & (rows["proto"] == TCP) & DOORS[rows["dst_port"]]
-    names = sent & real & ported & DNS_PORTS[rows["dst_port"]]
+    names = sent & real & ported & (rows["dst_port"] == DNS_PORT)
     out = np.where(outside & sent, rows["src_bytes"], 0)
     columns = {
         "flows": new & real,
@@ -134,7 +135,7 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
         "bytes_in": np.where(outside & sent, rows["dst_bytes"], 0),
         "bytes_unknown": np.where(novelty.outside, out, 0),
         "bytes_unheard": np.where(novelty.outside & novelty.service, out, 0),
-        "dns": new & names,
+        "dns": new & ported & DNS_PORTS[rows["dst_port"]],
         "dns_bytes": np.where(names, rows["src_bytes"], 0),
         "dns_packets": np.where(names, rows["src_pkts"], 0),
         "packets": np.where(sent, rows["src_pkts"], 0),

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.advisor import Advisor, Proposal, subject_of
+from analyzer.baseline import Baseline
 from analyzer.core import Core
 from analyzer.csvflows import read
 from analyzer.flows import F8, FlowBatch, address_text
@@ -24,7 +25,7 @@ from analyzer.site import SEGMENT, Site
 
 STEP_SECONDS = 1.0
 STEP_ROWS = 64
-"""A step ends with its second or with so many rows: under a scan there is something new to say within a second."""
+"""A step ends with its second or with so many rows, then twice as many: a scan has news within a second."""
 AGAIN_SECONDS = 3600.0
 """The same advice on the same subject is not repeated sooner."""
 _SALT = 0x5EED
@@ -63,14 +64,23 @@ def run(test: Path, train: Sequence[Path], internal: Sequence[str], out: Path) -
 
 def replay(train: Sequence[FlowBatch], test: FlowBatch, site: Site) -> Replayed:
     """Learn from `train`, judge `test`."""
-    segment_of = np.full(len(site.names), SEGMENT, np.int16)
-    core = Core(segment_of, _SALT)
+    return judge(learn(train, site), test, site)
+
+
+def learn(train: Sequence[FlowBatch], site: Site) -> Baseline:
+    """What is normal in these recordings; without any, prior knowledge."""
+    core = _core(site)
     for batch in train:
         for part in batch.slices(STEP_SECONDS, STEP_ROWS):
             core.finish(part.rows)
             core.feed(part)
-    core.judge_by(core.stop_learning()(_SEED, ""))
-    core.rewind()
+    return core.stop_learning()(_SEED, "")
+
+
+def judge(baseline: Baseline, test: FlowBatch, site: Site) -> Replayed:
+    """Scores and rules of a recording. Windows start empty: what was learned from need not have ended before it."""
+    core = _core(site)
+    core.judge_by(baseline)
     result = Replayed(np.zeros(len(test)))
     adviser = _Adviser(site)
     done = 0
@@ -80,6 +90,10 @@ def replay(train: Sequence[FlowBatch], test: FlowBatch, site: Site) -> Replayed:
         if done < len(test):  # whether the last step is over cannot be known
             result.rules += adviser.rules(core.feed(part))
     return result
+
+
+def _core(site: Site) -> Core:
+    return Core(np.full(len(site.names), SEGMENT, np.int16), _SALT)
 
 
 class _Adviser:

@@ -22,6 +22,8 @@ BUCKETS = 10
 MOST_ITEMS = 1 << 17
 """Distinct items remembered for one feature; beyond, the longest unseen are forgotten."""
 _NEVER = -1e15
+_LENGTH_AT = {length: i for i, length in enumerate(LENGTHS)}
+_FEATURE_AT = {name: i for i, name in enumerate(FEATURES)}
 
 
 class Windows:
@@ -194,7 +196,7 @@ class _DistinctRing:
 
 def feature(values: F8, name: str, seconds: float) -> F8:
     """Column of one feature over one length, from `Windows.values`."""
-    return np.asarray(values[LENGTHS.index(seconds), :, FEATURES.index(name)])
+    return np.asarray(values[_LENGTH_AT[seconds], :, _FEATURE_AT[name]])
 
 
 def usual_over(span: float) -> Array:

@@ -69,6 +69,10 @@ class Behaviour(Protocol):
     def passive(self) -> bool:
         """Is it something that is done to the subject? Then its action relieves it, and needs no baseline."""
 
+    @property
+    def names(self) -> bool:
+        """Is it about questions to name servers, rather than about all that the subject opens?"""
+
     def strength(self, scene: Scene) -> F8:
         """(subjects,) how many times the effect exceeds what is needed; the behaviour is there from 1 on."""
 
@@ -104,6 +108,7 @@ class Dealing:
     technique: str
     action: str
     passive = False
+    names = False
 
     def each(self, dealings: Dealings) -> F8:
         """(dealings,) strength of each."""

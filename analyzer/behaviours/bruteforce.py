@@ -21,6 +21,7 @@ class BruteForce:
     technique = "T1110"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """The clearest of both measures and all lengths."""

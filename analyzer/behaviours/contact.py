@@ -17,6 +17,7 @@ class FirstContact:
     technique = "T1071"
     action = ALERT
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """New outside addresses against how many are usual."""

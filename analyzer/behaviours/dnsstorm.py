@@ -17,6 +17,7 @@ class DnsStorm:
     technique = "T1568.002"
     action = RESTRICT
     passive = False
+    names = True
 
     def strength(self, scene: Scene) -> F8:
         """Questions against how many are usual."""

@@ -20,6 +20,7 @@ class FailedBurst:
     technique = "T1046"
     action = ALERT
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Only while at least `SHARE` of the connections fail."""

@@ -23,6 +23,7 @@ class FloodSource:
     technique = "T1498"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Packets into the void."""
@@ -42,6 +43,7 @@ class FloodVictim:
     technique = "T1498"
     action = RATE_LIMIT
     passive = True
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Sources, while most of what they send is not answered."""

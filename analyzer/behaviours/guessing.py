@@ -27,7 +27,7 @@ class Guessing(Dealing):
     def each(self, dealings: Dealings) -> F8:
         """Tries at one login."""
         rows = dealings.rows
-        login = (rows["proto"] == TCP) & ADMIN_PORTS[rows["port"]] & rows["unknown"]
+        login = (rows["proto"] == TCP) & ADMIN_PORTS[rows["port"]] & (rows["unknown"] | rows["unheard"])
         alike = (dealings.size_spread <= ALIKE) & (rows["sizes"] >= TRIES / 2)
         dense = dealings.span <= SLOWEST * rows["opened"]
         return np.asarray(np.where(login & alike & dense, rows["opened"] / TRIES, 0.0))

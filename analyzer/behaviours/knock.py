@@ -25,6 +25,7 @@ class Knocking:
     technique = "T1595"
     action = DENY
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Closed services tried, while nearly everything fails."""

@@ -17,6 +17,7 @@ class Lateral:
     technique = "T1021"
     action = RESTRICT
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """New doors against how many are usual."""

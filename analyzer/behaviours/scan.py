@@ -26,6 +26,7 @@ class Scan:
     technique = "T1046"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """The clearest of the three measures."""

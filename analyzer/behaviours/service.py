@@ -18,6 +18,7 @@ class FirstSeenService:
     technique = "T1021"
     action = ALERT
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """New services against how many are usual."""

@@ -16,6 +16,7 @@ class Spoofing:
     technique = "T1036"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Forged flows."""

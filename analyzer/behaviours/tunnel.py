@@ -5,13 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.behaviours.base import RESTRICT, Floors, Scene, excess, seconds_text
-from analyzer.flows import F8
+from analyzer.flows import F8, Array
+from analyzer.observe import DNS_PORT
 
 QUESTION = 100.0
 """Bytes of a question, headers included: 42 to 54 of headers, a name of 15 to 30, and room for an option."""
 FLOORS: Floors = {60.0: 20e3, 600.0: 50e3, 3600.0: 100e3}
 """Bytes beyond that: names cannot be that long that often."""
 MARGIN = 3.0
+
+
+def in_one_flow(rows: Array) -> F8:
+    """Strength of the tunnel that each flow (dtype FLOW) is by itself: resolvers are asked from one port for hours."""
+    sent, questions = rows["src_bytes"].astype(np.float64), rows["src_pkts"].astype(np.float64)
+    beyond = np.where(rows["dst_port"] == DNS_PORT, sent - QUESTION * questions, 0)
+    return np.maximum(beyond, 0) / FLOORS[60.0]
 
 
 class DnsTunnel:
@@ -21,6 +29,7 @@ class DnsTunnel:
     technique = "T1071.004"
     action = RESTRICT
     passive = False
+    names = True
 
     def strength(self, scene: Scene) -> F8:
         """Bytes that ordinary questions do not need."""

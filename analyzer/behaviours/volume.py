@@ -31,6 +31,7 @@ class OutboundVolume:
     technique = "T1048"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Against the VM's own history."""

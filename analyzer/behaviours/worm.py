@@ -21,6 +21,7 @@ class Worm:
     technique = "T1210"
     action = ISOLATE
     passive = False
+    names = False
 
     def strength(self, scene: Scene) -> F8:
         """Shut doors against how many are usual, while most connections fail."""

@@ -16,7 +16,7 @@ from analyzer.copies import Opened, openings, read
 from analyzer.flows import FlowState, address_halves
 from analyzer.known import Known
 from analyzer.live import Live
-from analyzer.observe import DISTINCT, contributions
+from analyzer.observe import contributions
 from runtime.errors import ChannelError
 from runtime.settings import Settings
 
@@ -143,13 +143,14 @@ def test_a_copy_counts_for_what_is_distinct_and_its_record_adds_no_item(live: Li
     added = contributions(rows, Known(1).judge(rows), np.zeros(2, bool))
     assert not added.sums[0].any()
     assert added.sums[1].any()
-    for name in DISTINCT:
-        counted, keys = added.distinct[name]
+    for counted, keys in added.distinct.values():
         assert counted[0] == counted[1]
         assert keys[0] == keys[1]
-    assert {name for name in DISTINCT if added.distinct[name][0][0]} == {
+    assert {name for name, (counted, _) in added.distinct.items() if counted[0]} == {
         "in_hosts",
         "in_services",
         "admin_pairs",
         "new_peers",
+        "new_services",
+        "new_doors",
     }

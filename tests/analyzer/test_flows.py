@@ -58,16 +58,18 @@ def test_groups_are_told_from_hosts(text: str, group: bool) -> None:
 
 @given(st.lists(st.floats(0, 50), max_size=40), st.integers(1, 7))
 def test_slices_keep_order_and_lose_nothing(ends: list[float], count: int) -> None:
-    """Slices are the batch, in order, none longer than asked, none across a tick of its clock."""
+    """Slices are the batch, in order, none across a tick of its clock; within one each is at most twice the last."""
     batch = FlowBatch.empty(len(ends))
     batch.rows["end"] = ends
     parts = list(batch.slices(1.0, count))
     assert np.concatenate([p.rows["end"] for p in parts] or [np.zeros(0)]).tolist() == ends
-    clock = 0.0
+    clock, tick, most = 0.0, -1.0, count
     for part in parts:
         ticks = np.floor(np.maximum.accumulate(np.maximum(part.rows["end"], clock)))
         clock = float(max(clock, part.rows["end"].max()))
-        assert 0 < len(part) <= count
+        most = 2 * most if ticks[0] == tick else count
+        tick = ticks[0]
+        assert 0 < len(part) <= most
         assert len(set(ticks.tolist())) == 1
 
 
