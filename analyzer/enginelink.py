@@ -15,7 +15,7 @@ from runtime.errors import ChannelError
 SHORTEST, LONGEST = 0.1, 5.0
 """Pause between two tries to connect, in seconds: doubled each time."""
 MOST_WAITING = 4096
-"""Messages that wait for an engine that is slow; beyond, the oldest are lost and counted."""
+"""Messages that wait for an engine that is slow (beyond, the oldest are lost and counted), and for our main loop."""
 CONNECTED = "connected"
 """Kind of the message that `received` yields first on each new connection."""
 
@@ -28,7 +28,7 @@ class EngineLink:
     def __init__(self, path: Path, version: str) -> None:
         self._path = path
         self._hello = Message("hello", {"role": "analyzer", "pid": os.getpid(), "version": version})
-        self._incoming: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._incoming: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self._outgoing: queue.Queue[Message] = queue.Queue(MOST_WAITING)
         self._wake, self._awake = socket.socketpair()
         self._wake.setblocking(False)
@@ -127,7 +127,13 @@ class EngineLink:
                 return
 
     def _put(self, message: Message) -> None:
-        self._incoming.put(message)
+        """Hand over to the main loop; where that is behind, the engine's messages wait in the socket."""
+        while not self._ending.is_set():
+            try:
+                self._incoming.put(message, timeout=0.5)
+                break
+            except queue.Full:
+                continue
         try:
             self._wake.send(b"x")
         except BlockingIOError:

@@ -37,7 +37,7 @@ SLICE_ROWS = 64
 """Events of one evaluation: under an attack a burst of records is several of them."""
 MOST_SLICES = 32
 """Evaluations of one burst at most; a larger burst is cut into larger ones, so that delay stays bounded."""
-JUDGING_SECONDS = 0.3
+JUDGING_SECONDS = 0.2
 """What comes at once is judged for about so long; what is more than that is shed (`analyzer.shedding`)."""
 NEVER_SHED = SLICE_ROWS * MOST_SLICES
 """So many events at once are always judged: evaluations cost more than events, and they are no more than that."""

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-PACKAGES=(openvswitch-switch mininet iputils-ping ethtool iperf3 nmap hping3 tcpdump iproute2 procps python3-venv)
+PACKAGES=(openvswitch-switch mininet iputils-ping ethtool iperf3 nmap hping3 tcpdump tcpreplay iproute2 procps python3-venv)
 LOCK=requirements.txt
 case "${1:-}" in
     "") ;;
