@@ -116,18 +116,16 @@ class Process:
         """Wait for what comes, at most until something is due, and deal with it."""
         now = time.monotonic()
         due = min(self._upkeep, self._copies_due())
-        gathering = self._waiting_since is not None
         if self._waiting_since is not None:
             due = min(due, self._waiting_since + GATHER_SECONDS)
-        if gathering:
-            time.sleep(max(0.0, min(due - now, GATHER_SECONDS)))  # the socket stays readable: polling would spin
-        for event in self._server.poll(0 if gathering else due - now):
+        for event in self._server.poll(due - now):
             if event.peer is not None:
                 self._from_control(event.peer, event.message)
             elif event.fileno == self._engine.fileno():
                 self._from_engine()
             elif event.fileno == self._collector.sock.fileno():
-                self._waiting_since = self._waiting_since or time.monotonic()
+                self._waiting_since = time.monotonic()
+                self._server.unwatch(self._collector.sock.fileno())  # it stays readable: polling would spin
             elif event.fileno == self._live.payload.fileno():
                 self._send(self._live.payload_found())
             else:
@@ -138,6 +136,7 @@ class Process:
             self._send(self._live.feed_copies())
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
             self._waiting_since = None
+            self._server.watch(self._collector.sock.fileno())
             self._take_waiting()
         if now >= self._upkeep:
             self._upkeep = now + UPKEEP_SECONDS

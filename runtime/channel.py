@@ -214,6 +214,10 @@ class Server:
         """Report `fileno` from `poll` whenever it is readable (a UDP socket, a signal pipe)."""
         self._selector.register(fileno, selectors.EVENT_READ, data=fileno)
 
+    def unwatch(self, fileno: int) -> None:
+        """Report it no more, until it is watched again."""
+        self._selector.unregister(fileno)
+
     def poll(self, timeout: float) -> list[Event]:
         """Everything that happened, waiting up to `timeout` seconds for the first event."""
         events: list[Event] = []

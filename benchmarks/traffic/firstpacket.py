@@ -6,6 +6,7 @@ starts right before `connect` in the VM, so the copies' way is measured a little
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -48,7 +49,8 @@ def _row(name: str, delays: list[float], share: float, target: float, told: str)
 
 def _measure() -> list[float]:
     inventory = inventories.load(ENTERPRISE / "inventory.yaml")
-    _LOGS.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(_LOGS, ignore_errors=True)
+    _LOGS.mkdir(parents=True)
     with ExitStack() as stack:
         network = stack.enter_context(LabNetwork(inventory))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-first-")))

@@ -194,7 +194,7 @@ def test_learns_judges_proposes_and_survives(node: Node) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         for rubbish in (b"", b"x" * 100, b"\0\5\0\2" + bytes(68)):
             out.sendto(rubbish, ("127.0.0.1", node.port))
-    until(lambda: node.status()["rubbish"] == 3, "rubbish is counted")
+        until(lambda: node.status()["rubbish"] == 3, "rubbish is counted")
     node.send(work(20, -60), exporters)
     until(lambda: node.status()["phase"] == "learning", "learning")
     node.send(work(30, -40), exporters)

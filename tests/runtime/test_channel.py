@@ -237,12 +237,16 @@ def test_a_large_message_waits_for_its_reader(server: Server) -> None:
 
 
 def test_a_watched_file_wakes_the_server(server: Server) -> None:
-    """A datagram on a watched socket is an event with its file number."""
+    """A datagram on a watched socket is an event with its file number, as long as it is watched."""
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     udp.bind(("127.0.0.1", 0))
     server.watch(udp.fileno())
     udp.sendto(b"x", udp.getsockname())
     assert until(server, bool) == [Event(None, None, udp.fileno())]
+    server.unwatch(udp.fileno())
+    assert server.poll(0) == []
+    server.watch(udp.fileno())
+    assert server.poll(0) == [Event(None, None, udp.fileno())]
     udp.close()
 
 
