@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 import secrets
 import signal
@@ -132,13 +133,17 @@ def entries() -> list[str]:
     return [line.strip() for line in dump.splitlines() if "max_len=1600" in line]
 
 
+def cookies() -> set[str]:
+    return {match for line in entries() for match in re.findall(r"cookie=(0x[0-9a-f]+)", line)}
+
+
 def packets(lines: list[str]) -> int:
     return sum(int(found) for line in lines for found in re.findall(r"n_packets=(\d+)", line))
 
 
 def payload(node: Node) -> dict[str, Any]:
     """What the analyzer says of payload."""
-    told: dict[str, Any] = node.ask("GET", "/v1/status").json()["analyzer"]["payload"]
+    told: dict[str, Any] = node.ask("GET", "/v1/status").json()["analyzer"].get("payload", {})
     return told
 
 
@@ -205,6 +210,20 @@ def traces(folder: Path, secret: str) -> list[str]:
     return found
 
 
+def goes_on_after_a_crash(node: Node, secret: str) -> None:
+    """Engine and analyzer are killed: the switch keeps its entries, and new ones go on by what was agreed to."""
+    held, told = cookies(), len(found(node))
+    before = {name: part["pid"] for name, part in node.processes().items()}
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: (now := node.both()) and all(now[name]["pid"] != before[name] for name in before), "new ones")
+    until(lambda: payload(node).get("consents") == 1, "the analyzer was told")
+    until(lambda: all(vfn["enforced_ratio"] == 1.0 for vfn in node.ask("GET", "/v1/vfns").json()), "read back")
+    assert cookies() == held
+    say(secret)
+    until(lambda: len(found(node)) > told, "found again")
+
+
 def test_a_planted_secret_is_found_and_leaves_no_trace(node: Node) -> None:
     """Only under a consent, until it ends; what is told has rule, place and hash; no file has any of the secret."""
     secret = f"PLANTED-{secrets.token_hex(16)}"
@@ -222,6 +241,7 @@ def test_a_planted_secret_is_found_and_leaves_no_trace(node: Node) -> None:
     assert re.search(r"at byte 5 \(hash [0-9a-f]{16}\)", body["reasons"][0])
     assert packets(entries()) > 0
     assert node.ask("GET", "/v1/rules").json() == [], "it only tells"
+    goes_on_after_a_crash(node, secret)
 
     for pair in (("web1", "db1"), ("db1", "web1")):
         assert dynseg(node, "explain", *pair, "--protocol", "udp")["agree"], "policy, entries and switch"
