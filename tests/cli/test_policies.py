@@ -44,14 +44,14 @@ def answer(call: Mapping[str, Any]) -> tuple[int, Any]:
         case "policy_history":
             return 200, [{"version": 3, "state": "enforced", "actor": "anna"}]
         case "policy_diff":
-            row = {"part": "rules", "name": "sql", "change": "removed"}
-            return 200, {"from": 1, "to": 2, "changes": [row], "files": ["bad.txt"], "text": ""}
+            gone = {"part": "rules", "name": "sql", "change": "removed"}
+            return 200, {"from": 1, "to": 2, "changes": [gone], "files": ["bad.txt"], "text": ""}
         case "hits":
             return 200, HITS
         case "restrictions":
             origin = {"issuer": "bert", "why": "spam", "since": 1.8e9, "until": None}
-            row = {"rule": "no-mail", "kind": "policy", "direction": "from", "other": "outside", **origin}
-            return 200, [{**row, "hits": {**ZERO, "denied": 7}}]
+            row: dict[str, Any] = {"rule": "no-mail", "kind": "policy", "direction": "from", "other": "outside"}
+            return 200, [{**row, **origin, "hits": {**ZERO, "denied": 7}}]
         case "trace_plan":
             return 200, []
         case "explain":

@@ -54,7 +54,8 @@ def imported(text: str) -> Policy:
 def passes(policy: Policy, source: str, target: str, port: int) -> bool:
     vms = [INVENTORY.vms.get(name) for name in (source, target)]
     addresses = [vm.addresses[0] if vm else ip_address(name) for vm, name in zip(vms, (source, target), strict=True)]
-    packet = Packet(*(vm.name if vm else None for vm in vms), *addresses, TCP, 50000, port, 2)
+    ends = [vm.name if vm else None for vm in vms]
+    packet = Packet(ends[0], ends[1], addresses[0], addresses[1], TCP, 50000, port, 2)
     return decide(INVENTORY, policy, (), packet).verdict is Verdict.ALLOW
 
 

@@ -46,6 +46,11 @@ def in_force(site: Site) -> tuple[int, str]:
     return value["version"], value["state"]
 
 
+def diff(site: Site, one: int, other: int | None = None) -> tuple[int, Any]:
+    params: dict[str, Any] = {"from": one} if other is None else {"from": one, "to": other}
+    return site.call("policy_diff", **params)
+
+
 def test_history_has_every_version_newest_first(site: Site) -> None:
     """Who, when, what became of it, and which earlier one it is the same as."""
     for text, actor in ((rule(), "anna"), ("rules: []\n", "bert"), (rule(), "anna")):
@@ -68,11 +73,11 @@ def test_diff_tells_what_is_different(site: Site, tmp_path: Path) -> None:
     site.call("lay_down", text=listed + rule(), folder=str(tmp_path))
     (tmp_path / "bad.txt").write_text("192.0.2.2\n")
     site.call("lay_down", text=listed + rule(priority=7), folder=str(tmp_path))
-    status, told = site.call("policy_diff", **{"from": 1})
+    status, told = diff(site, 1)
     assert (status, told["to"], told["files"]) == (200, 2, ["bad.txt"])
     assert [(row["name"], row["after"]) for row in told["changes"]] == [("sql", {"priority": 7})]
     assert told["text"].startswith("--- version 1\n+++ version 2\n")
-    assert site.call("policy_diff", **{"from": 1, "to": 9}) == (
+    assert diff(site, 1, 9) == (
         404,
         {"error": "no version 9", "remedy": "the newest is 2"},
     )

@@ -40,7 +40,7 @@ def passes(policy: Policy, source: str, target: str, port: int, proto: int = TCP
     ends = [INVENTORY.vms.get(name) for name in (source, target)]
     addresses = [vm.addresses[0] if vm else ip_address(name) for vm, name in zip(ends, (source, target), strict=True)]
     names = [vm.name if vm else None for vm in ends]
-    packet = Packet(*names, *addresses, proto, 50000, port, 0x12 if reply else 2)
+    packet = Packet(names[0], names[1], addresses[0], addresses[1], proto, 50000, port, 0x12 if reply else 2)
     tracked = Tracked.REPLY if reply else Tracked.NEW
     return decide(INVENTORY, policy, (), packet, tracked).verdict is Verdict.ALLOW
 

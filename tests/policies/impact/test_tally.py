@@ -59,7 +59,9 @@ def flows(draw: st.DrawFn, inventory: Inventory) -> Flow:
     opened = MONDAY + draw(st.sampled_from((0, 9 * 3600, 12 * 3600, 30 * 3600)))
     forged = draw(st.integers(0, 9)) == 0
     first = draw(st.integers(0, 4)) > 0
-    return Flow(source, destination, source_ip, destination_ip, proto, *ports, opened, first, forged, everybody)
+    return Flow(
+        source, destination, source_ip, destination_ip, proto, ports[0], ports[1], opened, first, forged, everybody
+    )
 
 
 @st.composite
