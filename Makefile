@@ -1,6 +1,6 @@
 # What one does with this project. Every target sets up what it needs first; when all is there that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-dse bench-archive clean distclean
+.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-dse bench-archive bench-analyzer evaluate clean distclean
 
 PY := .venv/bin/python
 export PYTHON ?= python3
@@ -49,6 +49,12 @@ bench-dse: setup ## what a policy costs people: simulating one on ten million fl
 
 bench-archive: setup ## how many flows a second the archive takes, and a VM-day in 100 million (~5 minutes, 5 GB of disk)
 	@$(PY) -m benchmarks.archive
+
+bench-analyzer: setup-dev ## throughput, verdict delay, calibration and score of the analyzer (~6 minutes)
+	@$(PY) -m benchmarks.analyzer
+
+evaluate: setup ## ROC curves, calibration, false alarms and delays on labelled CAPTURES: out/evaluation.html
+	@$(PY) -m cli.main evaluate $(CAPTURES) --out out/evaluation.html $(if $(wildcard out/score.json),--score out/score.json)
 
 clean: ## remove what runs and tools left (not .venv)
 	rm -rf out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

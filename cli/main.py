@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from cli import asking, auditing, consents, explaining, flows, importing, models, policies, processes
+from cli import asking, auditing, consents, evaluating, explaining, flows, importing, models, policies, processes
 from runtime.errors import DynsegError
 
 
@@ -31,9 +31,10 @@ for command in (
     *processes.COMMANDS,
     *asking.COMMANDS,
     *policies.COMMANDS,
-    consents.consent,
     *models.COMMANDS,
+    evaluating.evaluate,
     *explaining.COMMANDS,
+    consents.consent,
     flows.flows,
     importing.import_,
     auditing.audit,

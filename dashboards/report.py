@@ -7,20 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dashboards import closeup_view, svg, timeline_view, topology_view
 from dashboards.model import AttackSpan, DemoReport, ReportRule
+from dashboards.pages import PAGES
 from dashboards.strips import loss_words
-
-_PAGES = Environment(
-    loader=PackageLoader("dashboards", "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 
 
 @dataclass(frozen=True)
@@ -36,7 +28,7 @@ class AttackCard:
 
 def render(data: DemoReport) -> str:
     """The page as HTML; it loads nothing from anywhere, and everything in `data` is escaped."""
-    page = _PAGES.get_template("report.html.j2")
+    page = PAGES.get_template("report.html.j2")
     return page.render(
         data=data,
         date=datetime.fromtimestamp(data.started, UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),

@@ -1,0 +1,1 @@
+"""What the analyzer costs and how far its figures can be trusted."""
