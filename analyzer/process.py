@@ -158,7 +158,7 @@ class Process:
             self._note_delay(time.time() - oldest)
 
     def _copies_due(self) -> float:
-        """When to count the copies that came: at once, but a tick after the last time, or as soon as they fill a slice."""
+        """When to count the copies that came: a tick after the last time, or as soon as they fill a slice."""
         waiting = self._live.copies_waiting
         if not waiting:
             return float("inf")

@@ -14,5 +14,5 @@ COPY = np.dtype(
     [("time", "<f8"), ("cookie", "<u8"), ("in_port", "<u4"), ("length", "<u2"), ("size", "<u2"), ("table", "u1")]
 )
 """Message `copies`: epoch seconds of a copy's receipt, cookie of the entry that made it, OpenFlow port where the packet
-came in, length of the packet, bytes of it that follow, table of the entry; 25 bytes. The bytes of all copies stand behind
-the rows, one copy after the other."""
+came in, length of the packet, bytes of it that follow, table of the entry; 25 bytes. The bytes of all copies stand
+behind the rows, one copy after the other."""

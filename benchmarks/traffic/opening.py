@@ -12,18 +12,21 @@ import sys
 import time
 from collections.abc import Sequence
 
+FIRST_PORT = 20_000
+"""Source port of the first; below those that the kernel gives out."""
+
 
 def main(arguments: Sequence[str]) -> None:
     """Open them."""
     address, port, count, pause = arguments[0], int(arguments[1]), int(arguments[2]), float(arguments[3])
-    for _ in range(count):
+    for number in range(count):
         time.sleep(random.uniform(0.5, 1.5) * pause)
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as sock:
             sock.setblocking(False)
-            sock.bind(("", 0))
+            sock.bind(("", FIRST_PORT + number))
             begun = time.time()
             sock.connect_ex((address, port))
-            print(f"{begun:.6f} {sock.getsockname()[1]}", flush=True)
+            print(f"{begun:.6f} {FIRST_PORT + number}", flush=True)
 
 
 if __name__ == "__main__":

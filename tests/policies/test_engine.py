@@ -458,7 +458,7 @@ def test_settings_decide_how_long_an_isolation_holds(tmp_path) -> None:
 
 
 def meters_of(site: Site, vfn: str) -> dict[int, int]:
-    """Of the connections of each VM, of the copies of each port, which share their VFN's, and of whatever else is copied."""
+    """Of the connections of each VM, of the copies of each port, and of whatever else is copied."""
     ends = {"v1": ("o1", "w1"), "v2": ("w2", "d1", "n1")}[vfn]
     ports = [site.ports(vfn)[name] for name in ends]
     own = {vm.number: 30 for vm in INVENTORY.vms.values() if vm.vfn == vfn}
