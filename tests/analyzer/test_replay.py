@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,48 +12,17 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.recordings import HEADER, office, row, write
 
 from analyzer import replay
 from analyzer.csvflows import NEEDED, read
 from analyzer.flows import FlowState, address_text
 from analyzer.site import FlowFileError, Site
 
-HEADER = (
-    "start,end,duration,proto,src_ip,src_port,dst_ip,dst_port,src_pkts,dst_pkts,src_bytes,dst_bytes,"
-    "syn,fin,rst,ack,psh,app"
-)
 GOOD = "1.0,2.0,1.0,tcp,10.0.0.1,40000,10.0.0.2,80,5,4,500,4000,1,1,0,8,2,HTTP"
 
 
 Rule = dict[str, Any]
-
-
-def row(start: float, source: str, target: str, port: int, failed: bool = False, proto: str = "tcp") -> str:
-    """A CSV row: a short request and answer, or a refused connection."""
-    tail = "1,1,60,40,1,0,1,1,0,-" if failed else "6,5,600,3000,2,2,0,9,3,-"
-    return f"{start:.6f},{start + 0.2:.6f},0.2,{proto},{source},{41000 + port % 999},{target},{port},{tail}"
-
-
-def office(begin: float, seconds: int, seed: int) -> list[str]:
-    """Twenty desktops: names from a resolver, pages of a few sites, files of one server."""
-    rng = random.Random(seed)
-    rows = []
-    for host in range(20):
-        now = begin
-        while now < begin + seconds:
-            now += rng.expovariate(0.5)
-            target, port, proto = rng.choice(
-                [("10.0.0.53", 53, "udp"), (f"198.51.100.{rng.randint(1, 9)}", 443, "tcp"), ("10.0.0.9", 445, "tcp")]
-            )
-            rows.append(row(now, f"10.0.0.{100 + host}", target, port, proto=proto))
-    return rows
-
-
-def write(path: Path, rows: list[str]) -> Path:
-    """Rows in order of `end`, as an exporter gives them."""
-    ordered = sorted(rows, key=lambda r: float(r.split(",")[1]))
-    path.write_text("\n".join([HEADER, *ordered]) + "\n")
-    return path
 
 
 def run(folder: Path, test: Path, train: list[Path], internal: Sequence[str] = ()) -> tuple[list[float], list[Rule]]:
@@ -88,9 +56,10 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 def test_a_scanner_is_isolated_and_nobody_else(recording: Recording) -> None:
-    """The scan leads to one isolation, soon after its start, and its flows score above nearly all others."""
+    """The scan leads to a first step and an isolation, soon after its start; its flows score above nearly all others."""
     acting = [rule for rule in recording.rules if rule["action"] != "alert"]
-    assert [(rule["action"], rule["subject"]) for rule in acting] == [("isolate", "10.0.0.105")]
+    steps = [("restrict", "10.0.0.105"), ("isolate", "10.0.0.105")]
+    assert [(rule["action"], rule["subject"]) for rule in acting] == steps
     assert 1000 <= acting[0]["time"] <= 1003
     assert "scan" in acting[0]["reasons"][0]
     assert len(recording.scores) == len(recording.rows)
