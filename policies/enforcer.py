@@ -215,6 +215,8 @@ class Enforcer:
         if state.phase is Phase.AWAY:
             return Outcome()
         self._hurried[vfn] = self._serial  # what is being compiled would put them back
+        if state.phase is Phase.IDLE and not state.fresh:
+            return Outcome()  # just connected: nothing may be done by its goal of before, with other ports perhaps
         ports = self._network.ports[vfn]
         there = [entry for vm in vms if vm.port in ports for entry in whatever_copies(vm, ports[vm.port])]
         copies = dict(zip(self._codec.cookies(there), there, strict=True))

@@ -15,6 +15,7 @@ from policies.entries import ToController
 from policies.pipeline.payload import MOST_BYTES, rate
 from policies.pipeline.tables import Table
 from policies.pipeline.taps import CopyMeter
+from runtime.channel import Message
 from topology.inventory import parse
 
 TEXT = (
@@ -287,6 +288,32 @@ def test_a_vfn_that_is_away_is_caught_up_with(site: Site) -> None:
     site.connect("v1")
     assert copied(site) == {}
     assert site.audit("inspection_over")[0]["vfns"] == ["v1"]
+
+
+def test_a_withdrawal_overtakes_the_bundle_of_its_grant(site: Site) -> None:
+    """A bundle is committed after a barrier of its own, so the deletion may come first: the cycle sees to it."""
+    site.held = []
+    identity = granted(site)
+    under_way = len(site.held)
+    assert under_way
+    site.call("withdraw", id=identity)
+    site.held = [*site.held[under_way:], *site.held[:under_way]]
+    site.deliver_held()
+    assert copied(site) == {}
+    assert site.audit("inspection_over")[0]["consent"] == identity
+
+
+def test_a_withdrawal_right_after_a_vfn_has_connected(site: Site) -> None:
+    """Its goal of before is not acted upon; the first that it is given has no copies any more."""
+    identity = granted(site)
+    site.disconnect("v1")
+    site.connected.add("v1")
+    up = site.engine.from_control(Message("vfn_up", {"dpid": 1, "ports": site.ports("v1"), "down": []}))
+    _, withdrawn = site.engine.withdraw(identity, "anna", "")
+    assert [out.to for out in withdrawn] == ["analyzer"]
+    site.pump([*up, *withdrawn])
+    assert copied(site) == {}
+    assert site.audit("drift") == []
 
 
 def test_a_vfn_that_is_away_is_not_said_to_copy(site: Site) -> None:
