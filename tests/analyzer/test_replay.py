@@ -56,7 +56,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
 
 def test_a_scanner_is_isolated_and_nobody_else(recording: Recording) -> None:
-    """The scan leads to a first step and an isolation, soon after its start; its flows score above nearly all others."""
+    """The scan leads to a first step and an isolation, soon; its flows score above nearly all others."""
     acting = [rule for rule in recording.rules if rule["action"] != "alert"]
     steps = [("restrict", "10.0.0.105"), ("isolate", "10.0.0.105")]
     assert [(rule["action"], rule["subject"]) for rule in acting] == steps
