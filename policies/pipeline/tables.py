@@ -13,7 +13,7 @@ Matches = Mapping[str, int | tuple[int, int]]
 
 
 class Table(IntEnum):
-    """The tables, in the order in which a packet passes them. From SHADOW on they decide nothing: they count or copy."""
+    """The tables, in the order in which a packet passes them. From SHADOW on none decides: they count or copy."""
 
     GUARD = 0
     """Ports speak as themselves, cut ports not at all."""
