@@ -67,12 +67,13 @@ class Attributed:
     @property
     def own(self) -> Array:
         """Sides under an address of the VM on the port."""
-        return self.sides[~self.sides["spoofed"]] if self.sides["spoofed"].any() else self.sides
+        spoofed = self.sides["spoofed"]
+        return np.asarray(self.sides[~spoofed]) if spoofed.any() else self.sides
 
     @property
     def spoofed(self) -> Array:
         """Sides under any other."""
-        return self.sides[self.sides["spoofed"]]
+        return np.asarray(self.sides[self.sides["spoofed"]])
 
 
 class _Numbers:
