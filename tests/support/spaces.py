@@ -14,6 +14,7 @@ from topology.model import Vm
 
 _CLONE_NEWNET = 0x40000000
 _HOME, _SPACES = Path("/proc/thread-self/ns/net"), Path("/var/run/netns")
+_DEFAULT_BUFFER = Path("/proc/sys/net/core/rmem_default")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -41,8 +42,23 @@ def host(vm: Vm, vfn: str, ofport: int) -> Iterator[str]:
         offload = ["ip", "netns", "exec", space, "ethtool", "-K", inner, "tx", "off"]
         subprocess.run(offload, capture_output=True, check=True)
         add = ["add-port", vfn, vm.port, "--", "set", "Interface", vm.port, f"ofport_request={ofport}"]
-        subprocess.run(["ovs-vsctl", *add], check=True)
+        with _roomy_sockets():
+            subprocess.run(["ovs-vsctl", *add], check=True)
         yield space
+
+
+@contextmanager
+def _roomy_sockets() -> Iterator[None]:
+    """Sockets that are opened meanwhile hold thousands of frames.
+
+    So a switch that has to wait for a processor, on a busy machine, delivers late what it would otherwise never see.
+    """
+    before = _DEFAULT_BUFFER.read_text()
+    _DEFAULT_BUFFER.write_text(str(1 << 25))
+    try:
+        yield
+    finally:
+        _DEFAULT_BUFFER.write_text(before)
 
 
 @contextmanager

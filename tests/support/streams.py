@@ -35,11 +35,13 @@ while end is None or time.monotonic() < end:
         except BlockingIOError:
             break
         talking = True
+        end = end and time.monotonic() + 1.0
     if sys.stdin in ready:
         end = time.monotonic() + 1.0
 print(json.dumps({"sent": sent, "got": len(got)}))
 """
-"""The end that opens talks at once, the other when it has heard something; a line on stdin ends the talk."""
+"""The end that opens talks at once, the other when it has heard something; a line on stdin ends the talk, when
+nothing has come for a second."""
 
 
 @dataclass
