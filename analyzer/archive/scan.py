@@ -17,7 +17,7 @@ from analyzer.archive.query import Filter
 from analyzer.archive.schema import SCHEMA
 from runtime.errors import ArchiveError
 
-_BYTES = 16 << 20
+_BYTES = 32 << 20
 """Of files that become one table: some hundred thousand rows."""
 _THREADS = 2
 _TRIES = 5

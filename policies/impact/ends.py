@@ -92,18 +92,20 @@ class Ends:
         vms = inventory.vms.values()
         self._segments = np.array([*(inventory.segments[vm.segment].number for vm in vms), 0], np.int32)
         self._class: dict[int, int] = {}
-        """By place and interval, as `_combined`."""
+        """By place, as `_shifted`, plus interval."""
         self._signatures: dict[bytes, int] = {}
         empty = (np.zeros((0, len(self.peers)), bool), np.zeros(0, np.int32), np.zeros(0, np.uint8))
         self.facts = Facts(*empty)
 
     def classes(self, vms: Named, addresses: Named, everybody: Bools) -> I4:
         """The class of each end; -1: its VM is not in the inventory."""
-        intervals = self._intervals(addresses.names)[addresses.codes]
-        # One more place, so that -1 finds the outside.
         names = [self._numbers.get(name, _UNKNOWN) for name in vms.names.to_pylist()]
-        places = np.array([*names, _OUTSIDE], np.int64)[vms.codes]
-        encoded = pa.array(self._combined(np.where(everybody, _EVERYBODY, places), intervals)).dictionary_encode()
+        # One more place, so that -1 finds the outside.
+        places = self._shifted(np.array([*names, _OUTSIDE], np.int64))[vms.codes]
+        if everybody.any():
+            places = np.where(everybody, self._shifted(np.array(_EVERYBODY)), places)
+        codes = places + self._intervals(addresses.names)[addresses.codes]
+        encoded = pa.array(codes).dictionary_encode()
         distinct = encoded.dictionary.to_numpy()
         new = [code for code in distinct.tolist() if code not in self._class]
         if new:
@@ -111,8 +113,9 @@ class Ends:
         found = np.fromiter((self._class[code] for code in distinct.tolist()), np.int32, len(distinct))
         return np.asarray(found[encoded.indices.to_numpy()])
 
-    def _combined(self, places: Any, intervals: Any) -> Any:
-        return (places - _UNKNOWN) * (len(self._borders) + 1) + intervals
+    def _shifted(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Places as numbers to which that of an interval can be added."""
+        return (places - _UNKNOWN) * (len(self._borders) + 1)
 
     def _intervals(self, addresses: pa.StringArray) -> npt.NDArray[np.int64]:
         """The interval of each address; no rule tells addresses of one apart."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from policies.acl import PortRange, Service
-from policies.impact.flows import I4, FlowColumns
+from policies.impact.flows import I4
 from policies.reference import ICMP, SCTP, TCP, UDP
 from policies.rules import Protocol
 
 Bools = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
 _PORTS = 1 << 16
 _NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.SCTP: SCTP}
 
@@ -41,26 +41,22 @@ class Services:
         edges = np.zeros(_PORTS + 1, bool)
         for first, last in ranges:
             edges[first] = edges[last + 1] = True
-        self._interval = np.cumsum(edges[:-1]).astype(np.int64)
-        """Between the borders of all ranges no service tells one port from the other."""
-        self._port = np.zeros(int(self._interval[-1]) + 1, np.int64)
-        self._port[self._interval[::-1]] = np.arange(_PORTS)[::-1]
+        self.intervals = np.cumsum(edges[:-1]).astype(np.int64)
+        """By port: between the borders of all ranges no service tells one port from the other."""
+        self._port = np.zeros(int(self.intervals[-1]) + 1, np.int64)
+        self._port[self.intervals[::-1]] = np.arange(_PORTS)[::-1]
         self._known: dict[int, int] = {}
         self._signatures: dict[bytes, int] = {}
         none = np.zeros((0, len(self.services)), bool)
         self.facts = Facts(none, none, np.zeros(0, np.uint8), np.zeros(0, np.uint8))
 
-    def classes(self, flows: FlowColumns, version: npt.NDArray[np.uint8]) -> I4:
-        """The class of each flow's protocol and ports; `version` is that of IP."""
-        codes = version.astype(np.int64) << 40 | flows.proto.astype(np.int64) << 32
-        codes |= self._interval[flows.src_port] << 16 | self._interval[flows.dst_port]
-        encoded = pa.array(codes).dictionary_encode()
-        distinct = encoded.dictionary.to_numpy()
-        new = np.array([code for code in distinct.tolist() if code not in self._known], np.int64)
+    def classes(self, version: Numbers, proto: Numbers, source: Numbers, destination: Numbers) -> I4:
+        """Classes by IP version, protocol number and the intervals of both ports."""
+        codes = version << 40 | proto << 32 | source << 16 | destination
+        new = np.array([code for code in dict.fromkeys(codes.tolist()) if code not in self._known], np.int64)
         if len(new):
             self._learn(new)
-        found = np.fromiter((self._known[code] for code in distinct.tolist()), np.int32, len(distinct))
-        return np.asarray(found[encoded.indices.to_numpy()])
+        return np.fromiter((self._known[code] for code in codes.tolist()), np.int32, len(codes))
 
     def _learn(self, codes: npt.NDArray[np.int64]) -> None:
         version, proto = (codes >> 40).astype(np.uint8), (codes >> 32 & 0xFF).astype(np.uint8)

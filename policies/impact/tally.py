@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy
 from policies.impact.ends import Ends
-from policies.impact.flows import FlowColumns
+from policies.impact.flows import I4, FlowColumns
 from policies.impact.judging import Classes, Judge, Verdicts
 from policies.impact.services import Services
 from runtime.errors import PolicyError
@@ -24,6 +24,8 @@ MAX_EXAMPLES = 1000
 _EVERYBODY = "everybody"
 _BITS = 18
 """A class of flows is a number of three of so many bits, and of the hours' ones above."""
+_LOW = 24
+"""Bits of a protocol's number and a port, which people ask for."""
 _MOST, _MOST_PHASES = 1 << _BITS, 1 << 9
 _NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 _SUMS = ("flows", "packets", "bytes")
@@ -162,13 +164,44 @@ class Tally:
         known = (source >= 0) & (destination >= 0)
         self._unknown += int((flows.first & ~known & ~flows.forged).sum())
         self._forged += int((flows.first & flows.forged).sum())
-        rows = np.flatnonzero(known & ~flows.forged)
-        if len(rows):
-            service = self._services.classes(flows, self._ends.facts.version[source])
-            codes = self._phase_of(flows.opened[rows]) << 3 * _BITS
-            codes |= source[rows].astype(np.int64) << 2 * _BITS | destination[rows].astype(np.int64) << _BITS
-            codes |= service[rows]
-            self._count(flows, rows, self._judged(codes))
+        kept = known & ~flows.forged
+        if not kept.all():
+            rows = np.flatnonzero(kept)
+            flows, source, destination = flows.take(rows), source[rows], destination[rows]
+        if len(flows):
+            self._count(flows, source, destination)
+
+    def _count(self, flows: FlowColumns, source: I4, destination: I4) -> None:
+        """Add flows up by all that rules and people tell apart; what these have in common is judged once."""
+        phases = self._phase_of(flows.opened)
+        sizes = (len(self._judges), len(self._ends.facts.segment), int(self._services.intervals[-1]) + 1)
+        if sizes[0] * sizes[1] * sizes[1] * sizes[2] >= 1 << 63 - _LOW:
+            raise PolicyError("its rules tell too many ends apart", remedy="put networks into lists")
+        keys = (phases * sizes[1] + source) * sizes[1] + destination
+        keys = keys * sizes[2] + self._services.intervals[flows.src_port]
+        keys = keys << _LOW | flows.proto.astype(np.int64) << 16 | flows.dst_port.astype(np.int64)
+        encoded = pa.array(keys).dictionary_encode()
+        distinct, index = encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+        numbers = self._classes_of(distinct, sizes)
+        columns = {"flows": flows.first, "packets": flows.packets, "bytes": flows.bytes}
+        sums = {name: np.bincount(index, column, len(distinct)) for name, column in columns.items()}
+        groups = numbers << _LOW | distinct & (1 << _LOW) - 1
+        self._sums.append(pa.table({"key": groups, **{name: one.astype(np.int64) for name, one in sums.items()}}))
+        changed = (self._allowed[:, 0] != self._allowed[:, 1])[numbers]
+        if changed.any():
+            rows = np.flatnonzero(changed[index])
+            self._touched |= flows.src_vm.among(rows) | flows.dst_vm.among(rows)
+            self._show(flows, groups[index[rows]], rows)
+
+    def _classes_of(self, keys: Rows, sizes: tuple[int, int, int]) -> Rows:
+        """The class of the flows of each key."""
+        rest, source_port = np.divmod(keys >> _LOW, sizes[2])
+        rest, destination = np.divmod(rest, sizes[1])
+        phase, source = np.divmod(rest, sizes[1])
+        version = self._ends.facts.version[source].astype(np.int64)
+        ports = (source_port, self._services.intervals[keys & 0xFFFF])
+        service = self._services.classes(version, keys >> 16 & 0xFF, *ports)
+        return self._judged(phase << 3 * _BITS | source << 2 * _BITS | destination << _BITS | service)
 
     def _phase_of(self, opened: npt.NDArray[np.float64]) -> Rows:
         """The hours in which flows were opened: which of all rules were in force then."""
@@ -198,16 +231,13 @@ class Tally:
         return self._phases[before, after]
 
     def _judged(self, codes: Rows) -> Rows:
-        """Number of each flow's class; those that are new are judged."""
-        encoded = pa.array(codes).dictionary_encode()
-        distinct: Rows = encoded.dictionary.to_numpy()
-        new = np.array([code for code in distinct.tolist() if code not in self._classes], np.int64)
+        """Numbers of classes; those that are new are judged."""
         if max(len(self._ends.facts.segment), len(self._services.facts.proto)) > _MOST:
             raise PolicyError("its rules tell too many ends apart", remedy="put networks into lists")
+        new = np.array([code for code in dict.fromkeys(codes.tolist()) if code not in self._classes], np.int64)
         for phase, judges in enumerate(self._judges):
             self._judge(new[new >> 3 * _BITS == phase], judges)
-        numbers = np.fromiter((self._classes[code] for code in distinct.tolist()), np.int64, len(distinct))
-        return np.asarray(numbers[encoded.indices.to_numpy()])
+        return np.fromiter((self._classes[code] for code in codes.tolist()), np.int64, len(codes))
 
     def _judge(self, codes: Rows, judges: _Phase) -> None:
         if not len(codes):
@@ -233,43 +263,23 @@ class Tally:
                 use.allowed.append(begin + rows[allowed])
                 use.denied.append(begin + rows[~allowed])
 
-    def _count(self, flows: FlowColumns, rows: Rows, numbers: Rows) -> None:
-        keys = numbers << 24 | flows.proto[rows].astype(np.int64) << 16 | flows.dst_port[rows].astype(np.int64)
-        columns = {
-            "key": keys,
-            "flows": flows.first[rows].astype(np.int64),
-            "packets": flows.packets[rows],
-            "bytes": flows.bytes[rows],
-            "row": rows,
-        }
-        sums = pa.table(columns).group_by("key").aggregate([*((name, "sum") for name in _SUMS), ("row", "min")])
-        self._sums.append(sums.drop_columns("row_min"))
-        changed = (self._allowed[:, 0] != self._allowed[:, 1])[numbers]
-        if changed.any():
-            self._touch(flows, rows[changed])
-            self._show(flows, sums)
-
-    def _touch(self, flows: FlowColumns, rows: Rows) -> None:
-        self._touched |= flows.src_vm.among(rows) | flows.dst_vm.among(rows)
-
-    def _show(self, flows: FlowColumns, sums: pa.Table) -> None:
+    def _show(self, flows: FlowColumns, keys: Rows, rows: Rows) -> None:
         """Keep one flow of each group of which something else becomes than before."""
-        keys, rows = sums["key"].to_numpy(), sums["row_min"].to_numpy()
-        different = (self._allowed[:, 0] != self._allowed[:, 1])[keys >> 24]
-        for key, row in zip(keys[different].tolist(), rows[different].tolist(), strict=True):
-            if len(self._examples) == MAX_EXAMPLES:
-                return
-            if key not in self._examples:
+        if len(self._examples) == MAX_EXAMPLES:
+            return
+        found, first = np.unique(keys, return_index=True)
+        for key, row in zip(found.tolist(), rows[first].tolist(), strict=True):
+            if key not in self._examples and len(self._examples) < MAX_EXAMPLES:
                 self._examples[key] = _example(flows, row)
 
     def result(self) -> Impact:
         """What has been counted."""
         if not self._sums:
             return Impact((), tuple(self._used(np.zeros(0, np.int64))), (), self._forged, self._unknown)
-        added = pa.concat_tables(self._sums).group_by("key").aggregate([(f"{name}_sum", "sum") for name in _SUMS])
+        added = pa.concat_tables(self._sums).group_by("key").aggregate([(name, "sum") for name in _SUMS])
         keys = added["key"].to_numpy()
-        sums = np.column_stack([added[f"{name}_sum_sum"].to_numpy().astype(np.int64) for name in _SUMS])
-        by_class = np.bincount(keys >> 24, sums[:, 0], len(self._classes)).astype(np.int64)
+        sums = np.column_stack([added[f"{name}_sum"].to_numpy() for name in _SUMS])
+        by_class = np.bincount(keys >> _LOW, sums[:, 0], len(self._classes)).astype(np.int64)
         groups = sorted(self._grouped(keys, sums), key=lambda group: (-group.flows, group.service))
         touched = tuple(sorted(self._touched))
         return Impact(tuple(groups), tuple(self._used(by_class)), touched, self._forged, self._unknown)
@@ -281,7 +291,7 @@ class Tally:
         found: dict[tuple[str, str, str, Outcome], Any] = {}
         examples: dict[tuple[str, str, str, Outcome], Example] = {}
         for key, own in zip(keys.tolist(), sums, strict=True):
-            number = key >> 24
+            number = key >> _LOW
             source, destination = (names[segment] for segment in self._segments[number].tolist())
             before, after = self._allowed[number].tolist()
             group = (source, destination, service_name(key >> 16 & 0xFF, key & 0xFFFF), OUTCOMES[before][after])
