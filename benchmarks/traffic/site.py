@@ -133,6 +133,8 @@ class Assembly:
         self._recorded = 0.0
         self.packets = 0
         """Reported so far where they entered the network."""
+        self.beyond = 0
+        """Packets of which the last VFN on the way, behind a cable, has reported what it did with them."""
         self.forged: list[Array] = []
         """Sides under an address that is not the VM's at whose port they came in."""
         self.forged_outside = 0
@@ -149,6 +151,7 @@ class Assembly:
             self.forged.append(attributed.spoofed)
             self.forged_outside += attributed.forged_outside
             self._table.witness(attributed.beyond)
+            self.beyond += int(attributed.beyond["pkts"].sum())
             events: FlowBatch = self._table.update(attributed.own)
             self.packets += int(events.rows["src_pkts"].sum() + events.rows["dst_pkts"].sum())
             if not self.collector.backlog:
