@@ -102,6 +102,25 @@ def test_what_is_open_at_the_end_is_archived(tmp_path: Path) -> None:
     assert +sums(kept.rows) == +expected([talk])
 
 
+def test_what_a_rule_is_about_is_recorded_before_and_after_it(tmp_path: Path) -> None:
+    """A lasting flow of an isolated VM becomes two rows, that of another VM stays one; no packet is in two."""
+    kept = Kept()
+    day = live(tmp_path, kept)
+    talks = [Talk(START, name, "db2", 5432, 40000, 6, 9.0, 90, 100, 90) for name in ("web1", "web2")]
+    rule = {"id": "r7", "action": "isolate", "source_vm": "web1", "scope": "all", "source_ip": None}
+    told = False
+    for sent, datagram in Exporters(NET).datagrams(talks):
+        if sent > START + 5 and not told:
+            day.take_from_engine(Message("rules", {"rules": [rule]}), sent)
+            told = True
+        list(day.take_records(decode([datagram]).records, sent))
+    day.close()
+    assert +sums(kept.rows) == +expected(talks)
+    rows = {name: [row for row in kept.rows if row["src_vm"] == name] for name in ("web1", "web2")}
+    assert [(row["part"], row["rule"]) for row in rows["web1"]] == [(0, None), (1, "r7")]
+    assert [(row["part"], row["rule"]) for row in rows["web2"]] == [(0, None)]
+
+
 @pytest.mark.slow
 def test_scores_reasons_and_decisions_of_an_attack(tmp_path: Path) -> None:
     """A scan's flows carry its reasons, those after the isolation are denied by its rule, forged ones by the guard."""
