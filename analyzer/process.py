@@ -150,7 +150,8 @@ class Process:
             if oldest is None and self._collector.datagrams > before:
                 oldest = self._collector.oldest
             self._live.absorb(records, time.time())
-            self._live.absorb_ipfix(self._collector.take_ipfix())
+            if datagrams := self._collector.take_ipfix():
+                self._live.absorb_ipfix(datagrams)
             if not self._collector.backlog or time.monotonic() > begun + COLLECTING_SECONDS:
                 break
         self._send(self._live.judge())
