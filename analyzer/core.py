@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 
 from analyzer import behaviours
-from analyzer.baseline import Baseline, Learner
+from analyzer.baseline import POOLED, Baseline, Learner
 from analyzer.behaviours import ALERT, Scene
 from analyzer.behaviours.tunnel import in_one_flow
 from analyzer.features import flow_features
-from analyzer.flows import F8, I8, Array, FlowBatch, FlowState
+from analyzer.flows import F8, I8, Array, Bool, FlowBatch, FlowState
 from analyzer.following import Following
 from analyzer.known import Known
 from analyzer.models.known import KnownAttacks
@@ -23,6 +23,7 @@ from analyzer.observe import ADMIN_PORTS, DNS_PORT, Novelty, contributions, rece
 from analyzer.oddflows import OddFlows
 from analyzer.risk import (
     AGREE_P,
+    CLEAR,
     OVERWHELMING,
     UNUSUAL_P,
     Finding,
@@ -234,15 +235,24 @@ class Core:
         agreed = found[_ACTS].any(axis=0) & ((learned <= AGREE_P) | scene.outside)
         if self.following is not None:
             self.following.windows(now, vm, segment, values, learned, found[_ACTS].any(axis=0))
-        repeated = found[_PASSIVE].any(axis=0) | (strengths[_ACTS] >= OVERWHELMING).any(axis=0)
+        enough = np.where(self._knows(segment), OVERWHELMING, CLEAR)
+        repeated = found[_PASSIVE].any(axis=0) | (strengths[_ACTS] >= enough).any(axis=0)
         self._history[:, active] = (self._history[:, active] << 1 | [agreed, repeated]) & _LAST_THREE
         notable = np.flatnonzero(found.any(axis=0) | (learned <= UNUSUAL_P))
         verdicts = [
-            self._verdict(now, int(active[i]), int(i), scene, strengths[:, i], float(learned[i])) for i in notable
+            self._verdict(now, int(active[i]), int(i), scene, strengths[:, i], float(learned[i]), float(enough[i]))
+            for i in notable
         ]
         if self.attacks is not None and verdicts:
             verdicts = self.attacks.name(verdicts, values[:, notable])
         return sorted(verdicts, key=lambda verdict: -verdict.risk)
+
+    def _knows(self, segment: Array) -> Bool:
+        """Was enough learned for windows of these segments to be judged by a model of their own?"""
+        assert self.baseline is not None
+        windows = self.baseline.windows
+        models = [windows.get(number, windows[POOLED]) for number in segment.tolist()]
+        return np.array([any(model.weights for model in of.values()) for of in models], bool)
 
     def _blame(self, now: float, scene: Scene) -> None:
         """Remember what was found in dealings with one service."""
@@ -251,7 +261,9 @@ class Core:
             bad = each >= 1
             self._services.blame(scene.dealings.slots[bad], risk_of_strength(each[bad]), now)
 
-    def _verdict(self, now: float, subject: int, i: int, scene: Scene, strengths: F8, learned: float) -> Verdict:
+    def _verdict(
+        self, now: float, subject: int, i: int, scene: Scene, strengths: F8, learned: float, enough: float
+    ) -> Verdict:
         found = [
             Finding(
                 b.name, b.technique, float(strengths[k]), b.reason(scene, i), b.action != ALERT, b.action, b.passive
@@ -277,5 +289,5 @@ class Core:
             learned_p=learned,
             findings=findings,
             confirmed=(agreed or repeated) and any(finding.acts for finding in deeds),
-            action=advised(findings, learned <= AGREE_P or not is_vm, agreed, repeated),
+            action=advised(findings, learned <= AGREE_P or not is_vm, agreed, repeated, enough),
         )

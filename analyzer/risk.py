@@ -28,8 +28,9 @@ HALF_LIFE = 30.0
 BLATANT = 1.5
 """Times its floor: such an effect, with the baseline, permits a first step at once."""
 OVERWHELMING = 4.0
-"""Times its floor and what is usual: so much, twice of three times, permits a first step where the baseline knows too
-little to agree."""
+"""Times its floor and what is usual: so much, twice of three times, permits a first step without the baseline."""
+CLEAR = 2.0
+"""The same where there is no baseline to agree: too little was learned for one."""
 CALM = 50.0
 """Risk of a flow up to which it follows the tail probability; above, it only approaches MOST_ALONE."""
 
@@ -128,14 +129,17 @@ def flow_risk(p: F8) -> F8:
     return np.asarray(np.where(risk <= CALM, risk, MOST_ALONE - room * np.exp(-(risk - CALM) / 2 / room)))
 
 
-def advised(findings: tuple[Finding, ...], agreeing: bool, agreed: bool, repeated: bool) -> str:
+def advised(
+    findings: tuple[Finding, ...], agreeing: bool, agreed: bool, repeated: bool, enough: float = OVERWHELMING
+) -> str:
     """The step of the ladder that findings permit.
 
     Args:
         findings: of one subject, now.
         agreeing: does the baseline find it unusual now (of an outside address: nobody asks).
         agreed: did behaviour and baseline agree in two of the last three evaluations.
-        repeated: in two of the last three, was something overwhelming found, or something that was done to it.
+        repeated: in two of the last three, was something of `enough` strength found, or something that was done to it.
+        enough: strength that does without the baseline: `OVERWHELMING`, or `CLEAR` where there is none.
     """
     permitted = [ALERT]
     for finding in findings:
@@ -143,9 +147,7 @@ def advised(findings: tuple[Finding, ...], agreeing: bool, agreed: bool, repeate
             permitted += [finding.action] * repeated
         elif agreed or finding.action == DENY:
             permitted.append(finding.action)
-        elif finding.acts and (
-            (agreeing and finding.strength >= BLATANT) or (repeated and finding.strength >= OVERWHELMING)
-        ):
+        elif finding.acts and ((agreeing and finding.strength >= BLATANT) or (repeated and finding.strength >= enough)):
             permitted.append(min(finding.action, RESTRICT, key=LADDER.index))
     return max(permitted, key=LADDER.index)
 

@@ -10,6 +10,7 @@ from analyzer.advisor import AGAIN_SECONDS, Advisor
 from analyzer.risk import (
     BLATANT,
     CALM,
+    CLEAR,
     HALF_LIFE,
     MOST_ALONE,
     OVERWHELMING,
@@ -123,6 +124,8 @@ def test_the_ladder_is_climbed_by_evidence() -> None:
     assert advised(isolates, True, False, False) == "restrict"
     assert advised(isolates, False, True, False) == "isolate"
     assert advised(found(OVERWHELMING, "isolate"), False, False, True) == "restrict"
+    assert advised(found(CLEAR, "isolate"), False, False, True) == "alert"
+    assert advised(found(CLEAR, "isolate"), False, False, True, CLEAR) == "restrict"
     assert advised(found(100, "alert"), True, True, True) == "alert"
 
 
