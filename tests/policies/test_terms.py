@@ -62,7 +62,7 @@ def test_a_whole_day_is_one() -> None:
 
 @given(schedules(), st.integers(1_750_000_000, 1_900_000_000))
 def test_nothing_changes_before_the_next_change(schedule: Schedule, now: int) -> None:
-    """Between a moment and the next change that is told, a schedule is what it was; and a week has at most one of each."""
+    """Between a moment and the next change that is told, a schedule is what it was; a week has at most one of each."""
     change = schedule.next_change(now)
     assert now < change <= now + 8 * 86400
     before = schedule.active(now)
