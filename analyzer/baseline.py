@@ -12,7 +12,7 @@ from analyzer.density import SMALLEST_TRAINING, Density
 from analyzer.features import FLOW_FEATURES
 from analyzer.flows import F8, I8, Array, Bool
 from analyzer.known import KnownKeys
-from analyzer.observe import COUNTER_FEATURES, FEATURES, Novelty
+from analyzer.observe import COUNTER_FEATURES, FEATURES, PASSIVE_FEATURES, Novelty
 from analyzer.windows import LENGTHS, usual_over
 
 POOLED = -2
@@ -24,7 +24,11 @@ SAMPLE_SECONDS = 1.0
 MOST_SAMPLES = 40_000
 OWN_SAMPLES = 20
 """A VM with fewer samples has no history of its own; its segment's holds."""
+GROWTH = 2.0
+"""Times what was usual to the anchor that may become usual without a deployment."""
 _LEFT_OUT = tuple(FEATURES.index(name) for name in COUNTER_FEATURES)
+_SUFFERED = tuple(FEATURES.index(name) for name in PASSIVE_FEATURES)
+"""A victim is not abnormal because it is hit."""
 
 
 class Reservoir:
@@ -157,6 +161,8 @@ class Baseline:
     novelty: Mapping[int, F8]
     """Share of a segment's flows, after the warm-up, that were new: peer inside, service inside, address outside,
     service outside. Of the outside (0): share of all flows."""
+    anchor: Baseline | None = None
+    """The frozen one beside it, which has a say: what it finds abnormal is. It is saved on its own."""
 
     @property
     def calibration(self) -> dict[str, float]:
@@ -201,6 +207,8 @@ class Baseline:
                 continue
             tails = np.stack([model.p(logs[length, which]) for length, model in models.items()])
             result[which] = np.minimum(1.0, tails.min(axis=0) * len(models))  # Bonferroni: as many tries as lengths
+        if self.anchor is not None:
+            result = np.minimum(result, self.anchor.window_p(segment, values, elapsed))
         return result
 
     def usual(self, vm: Array, segment: Array) -> tuple[F8, F8]:
@@ -212,7 +220,11 @@ class Baseline:
         shape = (len(LENGTHS), 0, len(FEATURES))
         if not own:
             return np.zeros(shape), np.zeros(shape)
-        return np.stack(own, axis=1) * factor, np.stack(groups, axis=1) * factor
+        usual = np.stack(own, axis=1) * factor, np.stack(groups, axis=1) * factor
+        if self.anchor is None:
+            return usual
+        once = self.anchor.usual(vm, segment)
+        return np.minimum(usual[0], GROWTH * once[0]), np.minimum(usual[1], GROWTH * once[1])
 
 
 def _flow_models(flows: Array, segments: list[int], seed: int) -> dict[int, Density]:
@@ -231,7 +243,7 @@ def _window_models(windows: Array, segments: list[int], span: float, seed: int) 
 
     def fit(which: Array) -> dict[int, Density]:
         logs = np.log1p(windows["values"][which].astype(np.float64))
-        return {i: Density.fit(logs[:, i], seed, _LEFT_OUT) for i in lengths}
+        return {i: Density.fit(logs[:, i], seed, _LEFT_OUT, ignored=_SUFFERED) for i in lengths}
 
     inside = windows["segment"] != 0
     models = {POOLED: fit(inside)}

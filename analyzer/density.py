@@ -54,18 +54,25 @@ class Density:
     tail: Tail
 
     @classmethod
-    def fit(cls, rows: F8, seed: int, left_out: tuple[int, ...] = ()) -> Density:
+    def fit(
+        cls, rows: F8, seed: int, left_out: tuple[int, ...] = (), *, ignored: tuple[int, ...] = (), folds: int = 0
+    ) -> Density:
         """Fit on (n, features), in order of time; blocks of it are held out for the tail.
 
-        Rows with a value that is not finite are left out, and so are columns `left_out` that never vary. With less
-        than `SMALLEST_TRAINING` rows the result is the prior.
+        Rows with a value that is not finite are left out. With less than `SMALLEST_TRAINING` the result is the prior.
+
+        Args:
+            rows: to fit on.
+            seed: of every random choice.
+            left_out: columns that count only if they varied.
+            ignored: columns that never count.
         """
         rows = rows[np.isfinite(rows).all(axis=1)]
         if len(rows) < SMALLEST_TRAINING:
-            return cls.prior(rows.shape[1], rows)
+            return cls.prior(rows.shape[1], rows, ignored)
         rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), LARGEST_TRAINING)).astype(np.int64)]
         scale = np.maximum(rows.std(axis=0), SMALLEST_SCALE)
-        dead = [c for c in left_out if np.ptp(rows[:, c]) == 0]
+        dead = [*ignored, *(c for c in left_out if np.ptp(rows[:, c]) == 0)]
         scale[dead] = np.inf
         held = (np.arange(len(rows)) * 20 // len(rows)) % 4 == 3  # 20 blocks of time, every fourth held out
         none = np.zeros((1, rows.shape[1]), np.float32)
@@ -81,11 +88,12 @@ class Density:
         return replace(model, tail=Tail.fit(model.score(rows[held])))
 
     @classmethod
-    def prior(cls, features: int, rows: F8 | None = None) -> Density:
+    def prior(cls, features: int, rows: F8 | None = None, ignored: tuple[int, ...] = ()) -> Density:
         """What is thought before anything was learned: the few rows there are, else silence, with a wide spread."""
         known = rows is not None and len(rows) > 0
         centre = rows.mean(axis=0) if rows is not None and known else np.zeros(features)
         spread = np.maximum(rows.std(axis=0), 1.0) if rows is not None and known else np.ones(features)
+        spread[list(ignored)] = np.inf
         return cls(_f4(centre), _f4(spread), (), (), np.zeros((1, features), np.float32), 1.0, 2.0, Tail.prior())
 
     def score(self, rows: F8 | F4) -> F8:

@@ -2,8 +2,9 @@
 
 What comes is held back for `delay` seconds. Of a VM that fell under suspicion meanwhile nothing is learned; neither is
 what the anchor, the baseline that was learned first and is frozen, calls out of the question. So whoever moves what is
-normal slowly cannot move it past what the anchor bears. Where most of a segment changed together (`analyzer.drift`) it
-was a deployment: there the anchor has no say, and what is learned becomes the next anchor.
+normal slowly cannot move it past what the anchor bears, and the anchor goes on judging beside its successors. Where
+most of a segment changed together (`analyzer.drift`) it was a deployment: there the anchor has no say, and what is
+learned becomes the next anchor.
 """
 
 from __future__ import annotations

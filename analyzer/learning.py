@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -169,7 +169,7 @@ class Learning:
     def _judge(self, loaded: Loaded) -> None:
         log.info("judging by baseline %d (%d s of traffic)", loaded.number, loaded.baseline.span)
         self.version = self._seen = loaded.number
-        self._core.judge_by(loaded.baseline)
+        self._core.judge_by(replace(loaded.baseline, anchor=loaded.anchor))
         anchor: Baseline = loaded.anchor or loaded.baseline
         if self._settings.relearn_seconds:
             delay = self._settings.learn_delay_seconds

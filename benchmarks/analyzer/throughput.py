@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -106,7 +107,7 @@ def _isolation_forest(train: F8) -> Callable[[F8], object]:
     from sklearn.ensemble import IsolationForest
 
     forest = IsolationForest(n_estimators=100, max_samples=256, random_state=7, n_jobs=2).fit(train)
-    return lambda features: forest.score_samples(features)
+    return cast("Callable[[F8], object]", forest.score_samples)
 
 
 def _kitnet(train: F8) -> Callable[[F8], object]:

@@ -25,7 +25,8 @@ def test_rows_of_a_score_are_its_figures(tmp_path: Path) -> None:
     total = {
         "cases": 4, "attack_cases": 2, "acted": 1, "alerted": 2, "benign_cases": 2, "benign_cases_acted": 0,
         "false_acted_per_host_day": 0.0, "victim_hits": 0, "false_alerts": 3, "host_days": 6.0, "mean_stopped": 0.5,
-        "macro_auc": 0.9, "macro_tpr_1pct": 0.8, "macro_tpr_01pct": None, "median_delay_s": 3.0, "median_delay_flows": 9.0,
+        "macro_auc": 0.9, "macro_tpr_1pct": 0.8, "macro_tpr_01pct": None,
+        "median_delay_s": 3.0, "median_delay_flows": 9.0,
     }  # fmt: skip
     file = tmp_path / "score.json"
     file.write_text(json.dumps({"total": total, "cases": []}))
