@@ -1,10 +1,10 @@
 """Table 26, FLOWS: IPv6 packets are told of by IPFIX, since NetFlow v5 knows no IPv6. It decides nothing.
 
 The guard has honest packets looked up here where they enter the network, and those that it drops for their sender.
-The guard has honest packets looked up here where they enter the network, and those that it drops for their sender.
 Each packet of a flow is counted (`sample` with the probability 1: Open vSwitch keeps the sums, and needs no entry for
 a flow), so packets and bytes are exact. Of TCP flags Open vSwitch tells nothing by flow; so entries tell them apart,
 and a record is of packets whose flags have been the same: those of its observation point.
+
 Neighbour discovery and multicast listeners' reports are what ARP and IGMP snooping are to IPv4: left out.
 """
 
