@@ -167,7 +167,6 @@ class Decoder:
             self.lost[domain - 1] = self.lost.get(domain - 1, 0) + gap
         self._next[domain] = (sequence + records) % 2**32
 
-
     def _complain(self, why: str) -> None:
         self.rubbish += 1
         if time.monotonic() >= self._complained + COMPLAINT_SECONDS:
