@@ -56,8 +56,8 @@ def cast(packets: Mapping[Address, int], inventory: Inventory, inside: Sequence[
     taken = {address for port in inventory.outside.values() for address in port.addresses}
     free = {version: _free(version, taken) for version in (4, 6)}
     for host in busiest:
-        if not _is_in(host, inside) and (address := next(free[host.version], None)) is not None:
-            roles[host] = Role(gate.name, gate.mac, address)
+        if not _is_in(host, inside) and (given := next(free[host.version], None)) is not None:
+            roles[host] = Role(gate.name, gate.mac, given)
     return roles
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from mininet_labs.errors import LabError
 from mininet_labs.replay import __main__ as entry
-from mininet_labs.replay.cast import PRIVATE, cast
+from mininet_labs.replay.cast import PRIVATE, Address, cast
 from mininet_labs.replay.rewrite import hosts, rewrite
 from mininet_labs.run import ENTERPRISE
 from topology import inventory as inventories
@@ -53,8 +53,8 @@ def read(path: Path) -> list[tuple[float, dpkt.ethernet.Ethernet]]:
 
 def test_the_busiest_hosts_inside_become_vms_and_all_outside_share_a_port() -> None:
     """Each with an address of its own; a host beyond the lab's VMs has no role."""
-    many = {IPv4Address(f"10.6.0.{i}"): 1000 - i for i in range(1, 21)}
-    outside = {IPv4Address("198.18.0.0") + i: 5 for i in range(1, 300)}
+    many: dict[Address, int] = {IPv4Address(f"10.6.0.{i}"): 1000 - i for i in range(1, 21)}
+    outside: dict[Address, int] = {IPv4Address("198.18.0.0") + i: 5 for i in range(1, 300)}
     roles = cast({**many, **outside, IPv4Address("224.0.0.251"): 9, IPv6Address("2001:db8::1"): 1}, NET)
     vms = list(NET.vms.values())
     assert [roles[host].endpoint for host in list(many)[: len(vms)]] == [vm.name for vm in vms]
