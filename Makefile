@@ -1,6 +1,6 @@
 # What one does with this project. Every target sets up what it needs first; when all is there that takes no time.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-dse bench-archive bench-analyzer evaluate clean distclean
+.PHONY: help setup setup-dev demo test unit lint bench-contain bench-vfn bench-traffic bench-dse bench-archive bench-analyzer evaluate known-attacks clean distclean
 
 PY := .venv/bin/python
 export PYTHON ?= python3
@@ -55,6 +55,17 @@ bench-analyzer: setup-dev ## throughput, verdict delay, calibration and score of
 
 evaluate: setup ## ROC curves, calibration, false alarms and delays on labelled CAPTURES: out/evaluation.html
 	@$(PY) -m cli.main evaluate $(CAPTURES) --out out/evaluation.html $(if $(wildcard out/score.json),--score out/score.json)
+
+# Captures whose licences allow that what is learned from them is given away: CC-BY-4.0 (Westermo), MIT (OTRF), BSD-3-Clause
+# (Zeek), and StopDDoS's, free to use for building protection.
+T := ../shared/traffic
+KNOWN := $(T)/westermo_left_h1 $(T)/westermo_right_h1 $(T)/westermo_bottom_h1 $(T)/westermo_right_pcap_h1 $(T)/apt29_day1 \
+    $(T)/otrf_covenant_atomic $(T)/otrf_purplesharp_ad_playbook_I $(T)/sshguess_zeek=brute-force \
+    $(T)/ddos_pkt.TCP.synflood.spoofed=flood $(T)/ddos_amp.UDP.snmp.src161=flood $(T)/ddos_amp.TCP.reflection.SYNACK=flood
+
+known-attacks: setup ## the classifier that comes with dynseg, trained anew into out/known-attacks (~3 minutes)
+	@$(PY) -m cli.main train $(KNOWN) --internal 10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7,198.18.0.0/15 \
+	    --out out/known-attacks --note "known attacks"
 
 clean: ## remove what runs and tools left (not .venv)
 	rm -rf out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

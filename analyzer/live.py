@@ -20,6 +20,7 @@ from analyzer.firstpackets import FirstPackets
 from analyzer.flows import NOBODY, Array, FlowBatch, FlowState, address_halves
 from analyzer.journal import Journal
 from analyzer.learning import Learning, Phase
+from analyzer.models.known import taken_up
 from analyzer.models.signing import Signer
 from analyzer.modelstore import ModelStore
 from analyzer.names import Names
@@ -81,7 +82,10 @@ class Live:
             seconds = settings.archive.part_seconds
             self._recorder = Recorder(archive, self._core, self.table, self.names, self._with_segments, seconds)
         digest = modelstore.inventory_digest(inventory)
-        store = ModelStore(settings.models, Signer.of(settings.model_key), settings.analyzer.trusted_keys)
+        signer = Signer.of(settings.model_key)
+        store = ModelStore(settings.models, signer, settings.analyzer.trusted_keys)
+        keys = signer.public, *settings.analyzer.trusted_keys
+        self._core.attacks = taken_up(settings.analyzer.known_attacks, keys)
         self.learning = Learning(self._core, settings.analyzer, store, digest, numbers)
         self._counters = Counters(inventory)
         self._vfn_by_dpid = {vfn.dpid: vfn.number for vfn in inventory.vfns.values()}

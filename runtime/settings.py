@@ -123,6 +123,8 @@ class AnalyzerSettings(Section):
     """A new baseline is fitted this often from what stayed clean; 0: never."""
     learn_delay_seconds: float = Field(3600.0, gt=0)
     """Traffic is learned from so late: of a VM that falls under suspicion meanwhile it is not."""
+    known_attacks: Path | None = None
+    """Folder of a classifier made by `dynseg train`, which names attacks; None: the one that comes with dynseg."""
     model_key: Path | None = None
     """Ed25519 key that signs models made here; None: `model.key` in `state_dir`, made on first use."""
     trusted_keys: tuple[str, ...] = ()
@@ -296,7 +298,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     rest, analyzer, archive, payload = settings.rest, settings.analyzer, settings.archive, settings.payload
     if rest.tokens is not None:
         rest = rest.model_copy(update={"tokens": base / rest.tokens})
-    for name in ("learn_when", "model_key"):
+    for name in ("learn_when", "known_attacks", "model_key"):
         if (file := getattr(analyzer, name)) is not None:
             analyzer = analyzer.model_copy(update={name: base / file})
     if archive.folder is not None:

@@ -6,6 +6,7 @@ holds both under a signed manifest (`bundle`), as plain arrays.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,13 +22,15 @@ from analyzer.models.trees import Forest
 from analyzer.risk import AGREE_P, Finding, Verdict, risk_of
 from runtime.errors import ModelError
 
+log = logging.getLogger("dynseg.analyzer.known-attacks")
+
 F4 = NDArray[np.float32]
 KIND = "known-attacks"
 FORMAT = 1
 GATE, NAMER, CLASSES = "gate.npz", "namer.npz", "classes.txt"
 SHIPPED = Path(__file__).with_name("shipped")
-"""The model that comes with dynseg; `docs/detection.md` says what it was trained on, and by which command."""
-RELEASE_KEY = ""
+"""The model that comes with dynseg; `docs/models.md` says what it was trained on, and by which command."""
+RELEASE_KEY = "P7Sh+a9wsjpU4IPnQq9o71bfKvON9mO9elCslq50Uu0="
 """Public key that vouches for it."""
 LIKELY = 0.5
 """Probability from which on it is said that something looks like an attack."""
@@ -118,6 +121,21 @@ def save(folder: Path, model: KnownAttacks, signer: Signer, training: str, note:
         note=note,
         calibration=model.calibration,
     )
+
+
+def taken_up(folder: Path | None, keys: Sequence[str]) -> KnownAttacks | None:
+    """The classifier in `folder`, which one of `keys` must have signed; without a folder the one of dynseg itself.
+
+    None where there is none, or where it must not be used, which is logged: verdicts then go without a label.
+    """
+    place = folder or SHIPPED
+    if folder is None and not SHIPPED.is_dir():
+        return None
+    try:
+        return load(place, Trust.in_keys((*keys, RELEASE_KEY)))
+    except ModelError as error:
+        log.warning("%s; attacks are not named", error)
+        return None
 
 
 def load(folder: Path, trust: Trust) -> KnownAttacks:

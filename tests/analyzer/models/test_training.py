@@ -111,6 +111,21 @@ def test_a_model_comes_back_and_a_strangers_does_not(parts: list[Samples], tmp_p
         known.load(tmp_path / "known", Trust.in_keys([KEY.public]))
 
 
+def test_a_classifier_that_must_not_be_used_is_left_alone(parts: list[Samples], tmp_path: Path) -> None:
+    """The analyzer goes on without labels when the model is a stranger's or gone, and takes up a trusted one."""
+    known.save(tmp_path / "known", training.fit(parts, 1), KEY, training.digest(parts), "test")
+    assert known.taken_up(tmp_path / "known", [KEY.public]) is not None
+    assert known.taken_up(tmp_path / "known", []) is None
+    assert known.taken_up(tmp_path / "none", [KEY.public]) is None
+
+
+def test_the_model_that_comes_with_dynseg_is_whole() -> None:
+    """It is signed by the release key, sees the columns that are counted now, and says how it did on unseen captures."""
+    shipped = known.taken_up(None, [])
+    assert shipped is not None
+    assert shipped.calibration["unseen captures: benign called attack"] > 0
+
+
 def test_a_flow_alone_or_windows_alone_are_enough_to_ask(parts: list[Samples]) -> None:
     """Every row is learned whole and in its two halves, so a half is still named."""
     model = training.fit(parts, 1)

@@ -1,0 +1,1 @@
+bb/owNUYVE/FOEuV4ST3CDtSCGrZ2hKrdEZ7xtXiev2QqdRzqcaPv3SMiAfaw/fRns/Nrqs25tvm9awwees7Cg==
