@@ -15,7 +15,7 @@ from analyzer.baseline import POOLED, Baseline, Learner
 from analyzer.behaviours import ALERT, Scene
 from analyzer.behaviours.tunnel import in_one_flow
 from analyzer.features import flow_features
-from analyzer.flows import F8, I8, Array, Bool, FlowBatch, FlowState
+from analyzer.flows import F8, I8, NOBODY, Array, Bool, FlowBatch, FlowState
 from analyzer.following import Following
 from analyzer.known import Known
 from analyzer.models.known import KnownAttacks
@@ -158,7 +158,8 @@ class Core:
         if self.baseline is None:
             return np.zeros(len(rows))
         p = self._flow_p(rows, features, novelty)
-        self._odd.add(index, rows["end"], p)
+        excused = self._cut[np.maximum(rows["dst_vm"], 0)]
+        self._odd.add(np.where(excused, NOBODY, index), rows["end"], p)
         return flow_risk(p)
 
     def flow_risk(self, rows: Array) -> F8:

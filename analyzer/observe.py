@@ -112,13 +112,13 @@ def contributions(rows: Array, novelty: Novelty, excused: Bool) -> Contribution:
     Args:
         rows: events.
         novelty: of their peers.
-        excused: failures that are no fault of the initiator (its peer was cut off by us).
+        excused: attempts that are no fault of the initiator (its peer was cut off by us).
     """
     state = rows["state"]
     spoofed = state & FlowState.SPOOFED != 0
     sent = (state & FlowState.ANSWERED_ONLY == 0) & ~spoofed
-    new = (state & FlowState.NEW != 0) & sent
-    asked = new | ((state & FlowState.ASKED != 0) & sent)  # the record adds the same item again: still one
+    new = (state & FlowState.NEW != 0) & sent & ~excused
+    asked = new | ((state & FlowState.ASKED != 0) & sent & ~excused)  # the record adds the same item again: still one
     failed = (state & FlowState.FAILED != 0) & sent & ~excused
     inside, outside = rows["dst_segment"] > 0, rows["dst_segment"] == 0
     real = rows["dst_segment"] != NOBODY
