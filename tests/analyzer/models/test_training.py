@@ -120,7 +120,7 @@ def test_a_classifier_that_must_not_be_used_is_left_alone(parts: list[Samples], 
 
 
 def test_the_model_that_comes_with_dynseg_is_whole() -> None:
-    """Saved and loaded it says the same; signed by somebody else, or with a file that was changed, it is refused."""
+    """Signed by the release key, it sees the columns that are counted now, and says how it did on unseen captures."""
     shipped = known.taken_up(None, [])
     assert shipped is not None
     assert shipped.calibration["unseen captures: benign called attack"] > 0
