@@ -271,9 +271,7 @@ class Engine:
         self._keep_hits()
         return version
 
-    def grant(
-        self, doc: ConsentDoc, digests: Mapping[str, str], actor: str
-    ) -> tuple[ConsentRecord, list[Outgoing]]:
+    def grant(self, doc: ConsentDoc, digests: Mapping[str, str], actor: str) -> tuple[ConsentRecord, list[Outgoing]]:
         """Take down a consent; `digests` are those of its pattern files.
 
         Raises:

@@ -76,9 +76,7 @@ def run(
             gc.collect()
             gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            _Loop(engine, server, workers).run(
-                stop or (lambda: ending is not None and bool(ending.received))
-            )
+            _Loop(engine, server, workers).run(stop or (lambda: ending is not None and bool(ending.received)))
             engine.stop()
     except DynsegError as error:
         LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
