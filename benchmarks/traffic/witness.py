@@ -34,7 +34,7 @@ class Witness(Live):
 def main(arguments: Sequence[str]) -> int:
     """Run it; its exit status."""
     Witness.seen = Path(arguments[0])
-    process.Live = Witness  # type: ignore[misc]
+    process.Live = Witness  # type: ignore[attr-defined, misc]
     return process.run(settings.load())
 
 

@@ -32,7 +32,7 @@ from policies.rules import Protocol, Tier, Verdict
 from runtime.settings import OpenFlowSettings
 from ryu_apps.wire.codec import WireCodec
 from topology import inventory as inventories
-from topology.model import Inventory
+from topology.model import Inventory, OutsidePort, Vm
 
 RULES = 10_000
 PREFIXES = {4: 80_000, 6: 20_000}
@@ -125,7 +125,8 @@ def follow() -> None:
 def _program(full: Connection, inventory: Inventory, connections_per_second: int, taps: Taps) -> int:
     """Put the compiled entries into the full bridge; returns how many."""
     codec, ports = WireCodec(), _ports()
-    ends = [end.port for end in (*inventory.vms.values(), *inventory.outside.values()) if end.vfn == FULL]
+    everybody: list[Vm | OutsidePort] = [*inventory.vms.values(), *inventory.outside.values()]
+    ends = [end.port for end in everybody if end.vfn == FULL]
     most = OpenFlowSettings().copies_per_second
     copies = copy_meters([ports[name] for name in ends], most, taps)
     meters = {vm.number: connections_per_second for vm in inventory.vms.values() if vm.vfn == FULL}

@@ -21,7 +21,7 @@ NOBODY = Dealings(np.zeros(0, ROW), np.zeros(0, np.int64))
 
 def outside_scene(**values: float) -> Scene:
     """The same of an outside address."""
-    return replace(scene(**values), outside=np.ones(1, bool))
+    return replace(scene(None, **values), outside=np.ones(1, bool))
 
 
 def dealing(seconds: float, opened: float, gap_spread: float, size_spread: float, **columns: float) -> Scene:
@@ -47,7 +47,8 @@ def scene(usual: dict[str, float] | None = None, **values: float) -> Scene:
         for name, value in features.items():
             array[:, :, FEATURES.index(name)] = value
         made.append(array)
-    return Scene(*made, np.zeros(1, bool), NOBODY, np.zeros(0, np.int64))
+    now, own, segment = made
+    return Scene(now, own, segment, np.zeros(1, bool), NOBODY, np.zeros(0, np.int64))
 
 
 LOUD = {
@@ -133,8 +134,13 @@ def test_subjects_do_not_disturb_each_other(behaviour: Behaviour) -> None:
     """In a crowd each gets the strength it has alone."""
     loud = LOUD[behaviour.name]
     parts = (QUIET, loud, QUIET)
+    values, own, segment = (
+        np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("values", "own", "segment")
+    )
     crowd = Scene(
-        *(np.concatenate([getattr(p, name) for p in parts], axis=1) for name in ("values", "own", "segment")),
+        values,
+        own,
+        segment,
         outside=np.concatenate([p.outside for p in parts]),
         dealings=loud.dealings,
         dealer=loud.dealer + 1,

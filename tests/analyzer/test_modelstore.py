@@ -12,7 +12,7 @@ from support.baselines import SHAPE, fitted, learned
 from analyzer import modelstore
 from analyzer.baseline import Baseline
 from analyzer.models import bundle
-from analyzer.models.signing import Signer
+from analyzer.models.signing import Signer, Trust
 from analyzer.modelstore import ModelStore
 from runtime.errors import ModelError
 
@@ -70,7 +70,7 @@ def test_nothing_of_a_strangers_model_runs(base: Baseline, store: ModelStore, tm
     """A model with a matching digest and a stranger's signature is not unpickled; its key trusted, it is."""
     stranger, mark = Signer.fresh(), tmp_path / "ran"
     store.save(base, "learned")
-    good, _ = bundle.read_manifest(store.folder / "000001", modelstore.Trust.in_keys([KEY.public]))
+    good, _ = bundle.read_manifest(store.folder / "000001", Trust.in_keys([KEY.public]))
     bundle.write(
         store.folder / "000002", {modelstore.MODEL: pickle.dumps(Mine(mark))}, stranger, kind=modelstore.KIND,
         form=modelstore.FORMAT, features=good.features, inventory="net", training="",

@@ -32,8 +32,9 @@ UNTAPPED = [entry for entry in ENTRIES if not any(isinstance(step, ToController)
 CONNECTING = {"ip_proto": 6, "tcp_src": 50_000, "tcp_dst": 80}
 
 
-def packet(sender: str, source: str, target: str, port: int, **transport: int) -> dict[str, int]:
-    """A packet to db1 that comes in at a port."""
+def packet(where: tuple[str, str, str, int], **transport: int) -> dict[str, int]:
+    """A packet to db1 from who under what address to what address comes in at a port."""
+    sender, source, target, port = where
     end = next(end for end in ends(INVENTORY) if end.name == sender)
     made = ip_packet(end, ip_address(source), mac_number("02:00:00:00:00:02"), ip_address(target), transport)
     return {**made, "in_port": port}
@@ -58,31 +59,31 @@ WEB4, WEB6, GATE4 = (
 )
 FAR4 = ("far1", "10.0.0.3", "10.0.0.2", 4)
 CASES = [
-    (packet(*WEB4, **SYN), [OPEN.of(1)]),
-    (packet(*WEB6, **SYN), [OPEN.of(1)]),
-    (packet(*GATE4, **SYN), [OPEN.of(3)]),
-    (packet(*WEB4, **{**SYN, "tcp_flags": 0xC2}), [OPEN.of(1)]),
-    (packet(*WEB4, **{**SYN, "tcp_flags": 0x12}), []),
-    (packet(*WEB4, **{**SYN, "tcp_flags": 0x10}), []),
-    (packet(*WEB4, **udp(50_000, 80)), []),
-    (packet(*FAR4, **SYN), []),
+    (packet(WEB4, **SYN), [OPEN.of(1)]),
+    (packet(WEB6, **SYN), [OPEN.of(1)]),
+    (packet(GATE4, **SYN), [OPEN.of(3)]),
+    (packet(WEB4, **{**SYN, "tcp_flags": 0xC2}), [OPEN.of(1)]),
+    (packet(WEB4, **{**SYN, "tcp_flags": 0x12}), []),
+    (packet(WEB4, **{**SYN, "tcp_flags": 0x10}), []),
+    (packet(WEB4, **udp(50_000, 80)), []),
+    (packet(FAR4, **SYN), []),
     # A question where it enters; an answer where it goes out, under the meter of who gets it.
-    (packet(*WEB4, **udp(50_000, 53)), [NAME.of(1)]),
-    (packet(*WEB6, **udp(50_000, 53)), [NAME.of(1)]),
-    (packet(*WEB4, **said(53)), [NAME.of(1)]),
-    (packet(*WEB4, **udp(53, 50_000)), [NAME.of(2)]),
-    (packet(*WEB6, **udp(53, 50_000)), [NAME.of(2)]),
-    (packet(*GATE4, **udp(53, 50_000)), [NAME.of(2)]),
-    (packet(*FAR4, **udp(53, 50_000)), [NAME.of(2)]),
-    (packet(*FAR4, ip_proto=6, tcp_src=53, tcp_dst=50_000, tcp_flags=0x18), [NAME.of(2)]),
-    (packet(*FAR4, **udp(50_000, 53)), []),
-    (packet(*GATE4, **udp(67, 68)), [NAME.of(3)]),
-    (packet(*WEB4, **said(443)), [HELLO.of(1)]),
-    (packet(*WEB6, **said(80)), [HELLO.of(1)]),
-    (packet(*WEB4, **said(443, 0x10)), []),
-    (packet(*WEB4, **said(444)), []),
-    (packet(*WEB4, ip_proto=6, tcp_src=443, tcp_dst=50_000, tcp_flags=0x18), []),
-    (packet(*FAR4, **said(443)), []),
+    (packet(WEB4, **udp(50_000, 53)), [NAME.of(1)]),
+    (packet(WEB6, **udp(50_000, 53)), [NAME.of(1)]),
+    (packet(WEB4, **said(53)), [NAME.of(1)]),
+    (packet(WEB4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(WEB6, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(GATE4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(FAR4, **udp(53, 50_000)), [NAME.of(2)]),
+    (packet(FAR4, ip_proto=6, tcp_src=53, tcp_dst=50_000, tcp_flags=0x18), [NAME.of(2)]),
+    (packet(FAR4, **udp(50_000, 53)), []),
+    (packet(GATE4, **udp(67, 68)), [NAME.of(3)]),
+    (packet(WEB4, **said(443)), [HELLO.of(1)]),
+    (packet(WEB6, **said(80)), [HELLO.of(1)]),
+    (packet(WEB4, **said(443, 0x10)), []),
+    (packet(WEB4, **said(444)), []),
+    (packet(WEB4, ip_proto=6, tcp_src=443, tcp_dst=50_000, tcp_flags=0x18), []),
+    (packet(FAR4, **said(443)), []),
 ]
 
 
@@ -109,7 +110,7 @@ def test_only_what_the_settings_want_is_copied(sent: dict[str, int]) -> None:
 
 def test_who_lies_about_itself_is_not_copied() -> None:
     """What the guard drops never reaches the tap."""
-    forged = packet("web1", "10.0.0.3", "10.0.0.2", 1, **SYN)
+    forged = packet(("web1", "10.0.0.3", "10.0.0.2", 1), **SYN)
     assert all(entry.table == Table.GUARD for entry in Simulator(ENTRIES).run(forged).path)
 
 

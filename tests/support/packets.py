@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import dns.message
+import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import dpkt
@@ -20,9 +21,10 @@ def question(name: str, number: int = 7, kind: str = "A") -> dns.message.Message
 def answer(asked: dns.message.Message, *records: str, rcode: int = 0) -> bytes:
     """Its answer, with records as in zone files."""
     made = dns.message.make_response(asked)
-    made.set_rcode(rcode)
+    made.set_rcode(dns.rcode.Rcode(rcode))
     for record in records:
-        made.answer.append(dns.rrset.from_text(*record.split(maxsplit=4)))
+        name, seconds, family, kind, data = record.split(maxsplit=4)
+        made.answer.append(dns.rrset.from_text(name, int(seconds), family, kind, data))
     return made.to_wire()
 
 
