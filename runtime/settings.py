@@ -45,8 +45,7 @@ class OpenFlowSettings(Section):
     statistics_seconds: float = Field(1.0, gt=0)
     """Time between two readings of the entry counters."""
     copies_per_second: int = Field(1000, ge=1, le=100_000)
-    """Copies of packets of each kind (openings, names, first payload), from each VFN; its ports have equal shares.
-    Connections over it are only reported by NetFlow."""
+    """Copies of packets of each kind (openings, names, first payload), from each VFN; its ports have equal shares."""
     connections_per_second: int = Field(1000, ge=1, le=1_000_000)
     """TCP connections that one VM may open where the switch has to keep them; what is over it is dropped."""
     connections_per_vm: int = Field(20_000, ge=1, le=10_000_000)
