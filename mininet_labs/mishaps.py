@@ -43,14 +43,15 @@ def send_rubbish(run: LabRun) -> Finding:
     product = run.product
     where = (product.settings.netflow.listen, product.settings.netflow.port)
     pid, counted = product.analyzer_pid(), _rubbish(product)
+    # The collector asks whose the sending socket is: it stays open, as a switch's does.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for datagram in _datagrams():
             sock.sendto(datagram, where)
-    run.moment(f"{RUBBISH} rubbish datagrams sent to the NetFlow collector")
-    try:
-        wait_for("rubbish counted", lambda: _rubbish(product) >= counted + RUBBISH, 5.0, 0.1)
-    except LabError as error:
-        return Finding("rubbish NetFlow", False, f"{error}: {_rubbish(product) - counted} of {RUBBISH}")
+        run.moment(f"{RUBBISH} rubbish datagrams sent to the NetFlow collector")
+        try:
+            wait_for("rubbish counted", lambda: _rubbish(product) >= counted + RUBBISH, 5.0, 0.1)
+        except LabError as error:
+            return Finding("rubbish NetFlow", False, f"{error}: {_rubbish(product) - counted} of {RUBBISH}")
     same = product.analyzer_pid() == pid and product.phase() == "judging"
     return Finding("rubbish NetFlow", same, f"{RUBBISH} datagrams of rubbish counted, the analyzer goes on")
 
