@@ -82,11 +82,14 @@ class Supervisor:
     def stop(self) -> None:
         """Tell it to end, and see that it does."""
         self._stop.set()
+        pid = self._pid if self._child is None else self._child.pid
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            if not self._signal(sign):
+            if pid is None or not self._alive(pid):
                 break
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
             with contextlib.suppress(hub.Timeout), hub.Timeout(STOP_SECONDS):
-                while self._alive():
+                while self._alive(pid):
                     hub.sleep(0.02)
         self._pid_path.unlink(missing_ok=True)
 
@@ -132,19 +135,16 @@ class Supervisor:
         connection.send(self._hello)
         self._peer.converse(connection)
 
-    def _signal(self, sign: signal.Signals) -> bool:
-        """Send a signal to the process, ours or adopted; False when there is none."""
-        pid = self._pid if self._child is None else self._child.pid
-        if pid is None or not self._alive():
-            return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
-        return True
+    def _alive(self, pid: int) -> bool:
+        """Whether the process, ours or adopted, runs.
 
-    def _alive(self) -> bool:
+        An adopted one is somebody else's child, and has closed its socket before it ends: its command line says it.
+        """
         if self._child is not None:
             return self._child.poll() is None
-        return self._peer.connected  # an adopted process is somebody else's child: its socket says whether it is there
+        with contextlib.suppress(OSError):
+            return self._peer.name in Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        return False
 
     def _last_words(self) -> str:
         with self._log_path.open("rb") as log:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -37,7 +38,8 @@ def daemon(folder: Path, *replies: bytes) -> Iterator[list[bytes]]:
                 with listener.accept()[0] as connection:
                     asked.append(connection.recv(4096))
                     connection.sendall(reply[:9])
-                    connection.sendall(reply[9:])
+                    with contextlib.suppress(BrokenPipeError):  # who was refused may hang up at the first piece
+                        connection.sendall(reply[9:])
 
         thread = threading.Thread(target=serve)
         thread.start()
