@@ -42,8 +42,8 @@ class Advisor:
 
         Args:
             first: number of the first proposal.
-            steps: may anything but `isolate` and `deny` be asked for? Else what is confirmed is isolated, and the rest
-                only told.
+            steps: may anything but `isolate` and `deny` be asked for? Else only what a behaviour that isolates has
+                confirmed is asked for; where a lesser step would do, nobody is cut off, but told.
         """
         self._next = first
         self._steps = steps
@@ -71,7 +71,9 @@ class Advisor:
     def _action(self, verdict: Verdict) -> str:
         if verdict.address is not None:
             return DENY if verdict.action not in (ALERT, RATE_LIMIT) else ALERT
-        return verdict.action if self._steps else ISOLATE if verdict.confirmed else ALERT
+        if self._steps:
+            return verdict.action
+        return ISOLATE if verdict.confirmed and verdict.action == ISOLATE else ALERT
 
     def outstanding(self) -> list[Proposal]:
         """Proposals without an answer, to be sent again after the engine was away."""

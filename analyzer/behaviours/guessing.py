@@ -1,4 +1,4 @@
-"""Guessing: short connections, all alike, to a login that this VM never used before. Slower than brute force."""
+"""Guessing: short connections, all alike, to a login that its segment never used before. Slower than brute force."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Guessing(Dealing):
     def each(self, dealings: Dealings) -> F8:
         """Tries at one login."""
         rows = dealings.rows
-        login = (rows["proto"] == TCP) & ADMIN_PORTS[rows["port"]] & (rows["unknown"] | rows["unheard"])
+        # A new peer alone says nothing: a program that turns to one more database asks it what it asks the others.
+        login = (rows["proto"] == TCP) & ADMIN_PORTS[rows["port"]] & rows["unheard"]
         alike = (dealings.size_spread <= ALIKE) & (rows["sizes"] >= TRIES / 2)
         dense = dealings.span <= SLOWEST * rows["opened"]
         return np.asarray(np.where(login & alike & dense, rows["opened"] / TRIES, 0.0))
@@ -36,6 +37,6 @@ class Guessing(Dealing):
         """Tries, and how alike they are."""
         row = dealing.rows[0]
         return (
-            f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which it never used, in "
+            f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which its segment never used, in "
             f"{seconds_text(round(float(dealing.span[0])))}, alike in size (spread {dealing.size_spread[0]:.2f})"
         )

@@ -59,7 +59,7 @@ LOUD = {
     "outbound-volume": scene(flows=1, bytes_out=4e8, bytes_unknown=4e8, bytes_in=1e6),
     "spoofing": scene(spoofed=100),
     "worm": scene(flows=60, failed=55, failed_doors=50),
-    "guessing": dealing(100, 12, 1.0, 0.05, port=22, outside=False),
+    "guessing": dealing(100, 12, 1.0, 0.05, port=22, outside=False, unheard=1),
     "lateral-movement": scene(new_doors=10),
     "beacon": dealing(1800, 40, 0.2, 0.05),
     "callback": dealing(300, 40, 0.2, 0.0, failed=40, bytes_in=0),
