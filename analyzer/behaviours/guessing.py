@@ -37,6 +37,6 @@ class Guessing(Dealing):
         """Tries, and how alike they are."""
         row = dealing.rows[0]
         return (
-            f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which its segment never used, in "
-            f"{seconds_text(round(float(dealing.span[0])))}, alike in size (spread {dealing.size_spread[0]:.2f})"
+            f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which its segment never "
+            f"used, in {seconds_text(round(float(dealing.span[0])))}, alike in size (spread {dealing.size_spread[0]:.2f})"
         )

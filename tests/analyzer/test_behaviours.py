@@ -110,7 +110,7 @@ def test_what_is_usual_is_no_behaviour(behaviour: Behaviour) -> None:
     """The same numbers, when they are usual for the VM and its segment, are no finding (forgery is never usual)."""
     loud = LOUD[behaviour.name]
     known = loud.dealings.rows.copy()
-    known["unknown"] = False
+    known["unknown"] = known["unheard"] = False
     usual = replace(loud, own=loud.values, segment=loud.values, dealings=Dealings(known, loud.dealings.slots))
     assert behaviour.strength(usual)[0] < 1
 
