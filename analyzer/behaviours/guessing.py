@@ -38,5 +38,6 @@ class Guessing(Dealing):
         row = dealing.rows[0]
         return (
             f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which its segment never "
-            f"used, in {seconds_text(round(float(dealing.span[0])))}, alike in size (spread {dealing.size_spread[0]:.2f})"
+            f"used, in {seconds_text(round(float(dealing.span[0])))}, alike in size "
+            f"(spread {dealing.size_spread[0]:.2f})"
         )
