@@ -6,12 +6,11 @@ the bytes, at least one for each direction that has any. Flags are counted by th
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from analyzer.importers import tables
 from analyzer.importers.columns import Columns, Faults
-from analyzer.site import FlowFileError
 
 NEEDED = ("starttime", "dur", "proto", "srcaddr", "dstaddr", "totpkts", "totbytes", "srcbytes")
 _REMEDY = "a binetflow has StartTime, Dur, Proto, SrcAddr, Sport, Dir, DstAddr, Dport, State, TotPkts, TotBytes, ..."
@@ -30,26 +29,8 @@ def read(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
         FlowFileError: a needed column is missing.
     """
     found = Columns()
-    fields: list[str] = []
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            cells = next(csv.reader([line]))
-        except csv.Error as error:
-            faults.note(f"is no line of a table: {error}", number)
-            continue
-        if not fields:
-            fields = [cell.strip().lower() for cell in cells]
-            missing = [name for name in NEEDED if name not in fields]
-            if missing:
-                message = f"has no column {', '.join(missing)}"
-                raise FlowFileError(message, file=faults.file, line=number, remedy=_REMEDY)
-        elif len(cells) < len(fields):
-            faults.note(f"has only some of its {len(fields)} columns: a line that was cut off", number)
-        else:
-            known = dict(zip(fields, (cell.strip() for cell in cells), strict=False))
-            found.add(number, _cells(known), (known.get("label", ""), ""))
+    for number, known in tables.rows(lines, NEEDED, faults, remedy=_REMEDY):
+        found.add(number, _cells(known), (known.get("label", ""), ""))
     return found
 
 

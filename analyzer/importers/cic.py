@@ -7,12 +7,11 @@ and transport headers are added, from the header lengths that the files give. Ti
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from analyzer.importers import tables
 from analyzer.importers.columns import NO_ADDRESS, Columns, Faults
-from analyzer.site import FlowFileError
 
 # What 2017 calls so is called otherwise in 2018.
 _ALIASES = {
@@ -45,27 +44,21 @@ def read(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
         FlowFileError: a needed column is missing.
     """
     found = Columns()
-    fields: list[str] = []
-    for number, line in lines:
-        if not line.strip(" ,\t"):
-            continue
-        try:
-            cells = [cell.strip() for cell in next(csv.reader([line.replace("\0", "")]))]
-        except csv.Error as error:
-            faults.note(f"is no line of a table: {error}", number)
-            continue
-        if not fields:
-            fields = [_ALIASES.get(cell.lower(), cell.lower()) for cell in cells]
-            if missing := [name for name in NEEDED if name not in fields]:
-                raise FlowFileError(f"has no column {', '.join(missing)}", file=faults.file, line=number)
-        elif len(cells) < len(fields):
-            faults.note(f"has only some of its {len(fields)} columns: a line that was cut off", number)
-        elif _ALIASES.get(cells[0].lower(), cells[0].lower()) == fields[0]:
-            continue
-        else:
-            known = dict(zip(fields, cells, strict=False))
+    clean = ((number, line.replace("\0", "")) for number, line in lines if line.strip(" ,\t"))
+    for number, known in tables.rows(clean, NEEDED, faults, _head):
+        name, cell = next(iter(known.items()))
+        if _name(cell) != name:
             found.add(number, _cells(known), ("", known.get("label", "")))
     return found
+
+
+def _head(cells: list[str]) -> tuple[list[str], bool]:
+    return [_name(cell) for cell in cells], True
+
+
+def _name(cell: str) -> str:
+    """What 2017 calls a column."""
+    return _ALIASES.get(cell.lower(), cell.lower())
 
 
 def _cells(known: Mapping[str, str]) -> tuple[str, ...]:

@@ -5,11 +5,10 @@ The partitions tell neither addresses nor ports nor times: such flows are nobody
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 
+from analyzer.importers import tables
 from analyzer.importers.columns import NO_ADDRESS, Columns, Faults
-from analyzer.site import FlowFileError
 
 RAW = (
     "srcip", "sport", "dstip", "dsport", "proto", "state", "dur", "sbytes", "dbytes", "sttl", "dttl", "sloss", "dloss",
@@ -39,28 +38,16 @@ def read(lines: Iterable[tuple[int, str]], faults: Faults) -> Columns:
         FlowFileError: a needed column is missing.
     """
     found = Columns()
-    fields: list[str] = []
-    for number, line in lines:
-        if not line.strip():
-            continue
-        try:
-            cells = [cell.strip() for cell in next(csv.reader([line.replace("\0", "")]))]
-        except csv.Error as error:
-            faults.note(f"is no line of a table: {error}", number)
-            continue
-        if not fields:
-            named = "ct_state_ttl" in line.lower()
-            fields = [cell.lower() for cell in cells] if named else list(RAW)
-            if missing := [name for name in NEEDED if name not in fields]:
-                raise FlowFileError(f"has no column {', '.join(missing)}", file=faults.file, line=number)
-            if named:
-                continue
-        if len(cells) < len(fields):
-            faults.note(f"has only some of its {len(fields)} columns: a line that was cut off", number)
-            continue
-        known = dict(zip(fields, cells, strict=False))
+    clean = ((number, line.replace("\0", "")) for number, line in lines)
+    for number, known in tables.rows(clean, NEEDED, faults, _head):
         found.add(number, _cells(known), _truth(known))
     return found
+
+
+def _head(cells: list[str]) -> tuple[list[str], bool]:
+    """The raw files begin with a flow."""
+    fields, _ = tables.named(cells)
+    return (fields, True) if "ct_state_ttl" in fields else (list(RAW), False)
 
 
 def _cells(known: Mapping[str, str]) -> tuple[str, ...]:
