@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -96,12 +97,26 @@ def strongest(scene: Scene, name: str, floors: Floors, margin: float) -> tuple[F
     return rows.max(axis=0), lengths[rows.argmax(axis=0)]
 
 
+def failing(scene: Scene, share: float, seconds: float) -> Bool:
+    """Do at least so many of the connections that each subject opened within `seconds` fail?"""
+    return np.asarray(scene.now("failed", seconds) >= share * scene.now("flows", seconds))
+
+
+def strongest_failing(scene: Scene, name: str, floors: Floors, margin: float, share: float) -> F8:
+    """`strongest`, where at least `share` of the connections within that length fail; elsewhere 0."""
+    strength, seconds = strongest(scene, name, floors, margin)
+    vain = np.zeros(len(scene), bool)
+    for length in floors:
+        vain |= (seconds == length) & failing(scene, share, length)
+    return np.where(vain, strength, 0.0)
+
+
 def seconds_text(seconds: float) -> str:
     """A window's length for people."""
     return f"{seconds:g} s" if seconds < 120 else f"{seconds / 60:g} min"
 
 
-class Dealing:
+class Dealing(ABC):
     """Base of detectors that look at what a subject does with one service."""
 
     name: str
@@ -110,13 +125,13 @@ class Dealing:
     passive = False
     names = False
 
+    @abstractmethod
     def each(self, dealings: Dealings) -> F8:
         """(dealings,) strength of each."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self, dealing: Dealings) -> str:
         """Why this one (of length 1) has it."""
-        raise NotImplementedError
 
     def strength(self, scene: Scene) -> F8:
         """The strongest dealing of each subject."""
@@ -126,8 +141,13 @@ class Dealing:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """Of the strongest dealing."""
-        own = np.flatnonzero(scene.dealer == subject)
-        return self.words(scene.dealings.take(own[[self.each(scene.dealings)[own].argmax()]]))
+        own = scene.dealings.take(np.flatnonzero(scene.dealer == subject))
+        return self.words(own.take(np.array([self.each(own).argmax()])))
+
+
+def dense(dealings: Dealings, slowest: float) -> Bool:
+    """Were at most `slowest` seconds between the connections on average?"""
+    return np.asarray(dealings.span <= slowest * dealings.rows["opened"])
 
 
 def service_text(dealing: Dealings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import RESTRICT, Dealing, seconds_text, service_text
+from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
 from analyzer.flows import F8
 from analyzer.services import Dealings
 
@@ -36,8 +36,7 @@ class Beacon(Dealing):
         rows = dealings.rows
         alike = (dealings.size_spread <= ALIKE) & (rows["sizes"] >= REGULAR / 2)
         regular = np.where(alike & (dealings.gap_spread <= JITTER), (rows["gaps"] + 1) / REGULAR, 0)
-        dense = dealings.span <= SLOWEST * rows["opened"]
-        busy = np.where((dealings.size_spread <= SAME) & dense, rows["opened"] / BUSY, 0)
+        busy = np.where((dealings.size_spread <= SAME) & dense(dealings, SLOWEST), rows["opened"] / BUSY, 0)
         candidate = (
             rows["outside"] & rows["unknown"] & ~np.isin(rows["port"], CLOCKS) & (rows["failed"] < rows["opened"])
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import RESTRICT, Dealing, seconds_text, service_text
+from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
 from analyzer.flows import F8
 from analyzer.services import Dealings
 
@@ -30,8 +30,7 @@ class Callback(Dealing):
             & (rows["failed"] >= rows["opened"] - 1)
             & (rows["bytes_in"] <= 0.1 * rows["bytes_out"])
         )
-        dense = dealings.span <= SLOWEST * rows["opened"]
-        return np.asarray(np.where(dead & dense, rows["failed"] / CALLS, 0.0))
+        return np.asarray(np.where(dead & dense(dealings, SLOWEST), rows["failed"] / CALLS, 0.0))
 
     def words(self, dealing: Dealings) -> str:
         """How often, in how long."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest, strongest_failing
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 30, 60.0: 60, 600.0: 150}
@@ -24,12 +22,7 @@ class FailedBurst:
 
     def strength(self, scene: Scene) -> F8:
         """Only while at least `SHARE` of the connections fail."""
-        strength, seconds = strongest(scene, "failed", FLOORS, MARGIN)
-        bad = np.zeros(len(scene), bool)
-        for length in FLOORS:
-            share = scene.now("failed", length) >= SHARE * scene.now("flows", length)
-            bad |= (seconds == length) & share
-        return np.where(bad, strength, 0.0)
+        return strongest_failing(scene, "failed", FLOORS, MARGIN, SHARE)
 
     def reason(self, scene: Scene, subject: int) -> str:
         """Failed of how many."""

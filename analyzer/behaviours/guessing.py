@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import RESTRICT, Dealing, seconds_text, service_text
+from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
 from analyzer.flows import F8, TCP
 from analyzer.observe import ADMIN_PORTS
 from analyzer.services import Dealings
@@ -30,8 +30,7 @@ class Guessing(Dealing):
         # A new peer alone says nothing: a program that turns to one more database asks it what it asks the others.
         login = (rows["proto"] == TCP) & ADMIN_PORTS[rows["port"]] & rows["unheard"]
         alike = (dealings.size_spread <= ALIKE) & (rows["sizes"] >= TRIES / 2)
-        dense = dealings.span <= SLOWEST * rows["opened"]
-        return np.asarray(np.where(login & alike & dense, rows["opened"] / TRIES, 0.0))
+        return np.asarray(np.where(login & alike & dense(dealings, SLOWEST), rows["opened"] / TRIES, 0.0))
 
     def words(self, dealing: Dealings) -> str:
         """Tries, and how alike they are."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import ISOLATE, Floors, Scene, excess, seconds_text
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, excess, failing, seconds_text
 from analyzer.flows import F8
 
 VERTICAL: Floors = {1.0: 20, 10.0: 20, 60.0: 30, 600.0: 60}
@@ -53,6 +53,6 @@ class Scan:
                 if name == "in_services":
                     value = np.where(value >= PORTS_A_HOST * scene.now("in_hosts", seconds), value, 0)
                 elif name == "failed_services":
-                    value = np.where(scene.now("failed", seconds) >= FAILING * scene.now("flows", seconds), value, 0)
+                    value = np.where(failing(scene, FAILING, seconds), value, 0)
                 parts.append((name, seconds, excess(value, floor, scene.usual(name, seconds), MARGIN)))
         return parts

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from analyzer.behaviours.base import ISOLATE, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, seconds_text, strongest, strongest_failing
 from analyzer.flows import F8
 
 FLOORS: Floors = {1.0: 8, 10.0: 10, 60.0: 15, 600.0: 30}
@@ -25,12 +23,7 @@ class Worm:
 
     def strength(self, scene: Scene) -> F8:
         """Shut doors against how many are usual, while most connections fail."""
-        strength, seconds = strongest(scene, "failed_doors", FLOORS, MARGIN)
-        vain = np.zeros(len(scene), bool)
-        for length in FLOORS:
-            failing = scene.now("failed", length) >= FAILING * scene.now("flows", length)
-            vain |= (seconds == length) & failing
-        return np.where(vain, strength, 0.0)
+        return strongest_failing(scene, "failed_doors", FLOORS, MARGIN, FAILING)
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many doors."""
