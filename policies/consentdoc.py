@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from policies.document import read_text
+from policies.terms import epoch_seconds
 from runtime import document
 from runtime.errors import PolicyError
 from runtime.validation import refusal
@@ -27,13 +28,7 @@ def _seconds(value: Any) -> float:
         return float(value)
     except ValueError:
         pass
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise ValueError(f"{value!r} is no time; write one such as 2026-11-23T08:00:00Z") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"{value!r} does not say its time zone; write `Z` or `+01:00` after it")
-    return moment.timestamp()
+    return epoch_seconds(str(value))
 
 
 def _plausible(seconds: float) -> float:

@@ -25,7 +25,7 @@ from pydantic import (
 
 from policies.acl import DEFAULT_RANK, MAX_LISTS, MAX_RANK, Mode, PortRange
 from policies.rules import Network, Protocol
-from policies.terms import DAYS, moment
+from policies.terms import DAYS, epoch_seconds, moment
 from topology.model import OUTSIDE
 from topology.names import nearest
 from topology.schema import LabelKey, LabelValue
@@ -83,14 +83,7 @@ def _one_or_many(value: Any) -> Any:
 
 def _moment(value: Any) -> float:
     """A time with its zone, as epoch seconds."""
-    text = str(value).strip()
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time; write one such as 2027-01-15T08:00:00Z") from None
-    if found.tzinfo is None:
-        raise ValueError(f"{text!r} does not say of which zone; write {text}Z, or with an offset such as +02:00")
-    return found.timestamp()
+    return epoch_seconds(str(value).strip())
 
 
 def _hour(value: Any) -> time:

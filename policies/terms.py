@@ -88,6 +88,21 @@ class Terms:
         return min(times)
 
 
+def epoch_seconds(text: str) -> float:
+    """Of an ISO 8601 time that says its zone; the reverse of `moment`.
+
+    Raises:
+        ValueError: it is no time, or says no zone.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time; write one such as 2027-01-15T08:00:00Z") from None
+    if found.tzinfo is None:
+        raise ValueError(f"{text!r} does not say its time zone; write {text}Z, or with an offset such as +02:00")
+    return found.timestamp()
+
+
 def moment(epoch: float) -> str:
     """A time as a policy writes it: `2027-01-15T08:00:00Z`."""
     return datetime.fromtimestamp(epoch, UTC).isoformat().replace("+00:00", "Z")
