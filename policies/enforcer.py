@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.acl import Policy
@@ -18,6 +18,7 @@ from policies.cuts import Cuts
 from policies.desired import Desired
 from policies.entries import TableEntry
 from policies.meanings import Meanings
+from policies.outcome import News, Outcome, Refusal, UrgentDone
 from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
 from policies.pipeline.payload import copied_port, whatever_copies
 from policies.pipeline.payload import rate as payload_rate_of
@@ -67,31 +68,6 @@ _RAISE = "the port of a VM stays down"
 
 
 @dataclass(frozen=True)
-class UrgentDone:
-    """The barrier after an urgent send has come back."""
-
-    rule: str
-    seconds: float
-    errors: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A VFN refuses what is no entry, and goes on without."""
-
-    reason: str
-    errors: Sequence[Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class News:
-    """Something that the engine has to put on record or act upon."""
-
-    vfn: str
-    what: Command | UrgentDone | Refusal
-
-
-@dataclass(frozen=True)
 class _Sent:
     """What was sent past the cycle and waits for its barrier."""
 
@@ -102,22 +78,6 @@ class _Sent:
     """If it is no rule's: what to say when the switch refuses it."""
     leads_to: Event | None = None
     """If it is no rule's: what that means for the VFN's machine."""
-
-
-@dataclass
-class Outcome:
-    """What follows from an event."""
-
-    control: list[Message] = field(default_factory=list)
-    news: list[News] = field(default_factory=list)
-    renamed: set[str] = field(default_factory=set)
-    """VFNs whose cookies now mean something else to the analyzer."""
-
-    def add(self, other: Outcome) -> None:
-        """Take in what follows from another event."""
-        self.control += other.control
-        self.news += other.news
-        self.renamed |= other.renamed
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ from policies.consentdoc import ConsentDoc
 from policies.desired import Desired
 from policies.detections import Detection, Detections
 from policies.dryrun import DryRun
-from policies.enforcer import Enforcer, News, Outcome, Refusal, UrgentDone
+from policies.enforcer import Enforcer
 from policies.explain.answer import Site, View
 from policies.hits import Hits, default_of
 from policies.lifecycle import RuleRecord
+from policies.outcome import News, Outcome, Refusal, UrgentDone
 from policies.pipeline.taps import Taps
 from policies.policybook import Draft, PolicyBook
 from policies.reconcile import REFUSED

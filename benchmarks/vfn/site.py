@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 from benchmarks.vfn.openflow import Connection
 from mininet_labs.errors import LabError
 from policies.acl import Policy
-from policies.enforcer import Enforcer, Outcome, Refusal
+from policies.enforcer import Enforcer
+from policies.outcome import Outcome, Refusal
 from policies.vfnstate import Failed
 from runtime.channel import Message
 from runtime.settings import OpenFlowSettings
