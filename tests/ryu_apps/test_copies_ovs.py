@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
-from support.control import INVENTORY, Node, Peer, echo, until, vsctl
+from support import namespaces
+from support.control import INVENTORY, Node, Peer, echo, until
+from support.namespaces import run
 from support.packets import answer, arp, question
 
 from analyzer.copies import OPENINGS, openings, read
@@ -76,39 +78,16 @@ print(time.time() - began)
 """
 
 
-def run(*command: str) -> str:
-    """Run a command; its output."""
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def inside(vm: str, *command: str) -> tuple[str, ...]:
     """A command in a VM's namespace."""
-    return "ip", "netns", "exec", f"tc-{vm}", *command
+    return namespaces.inside("tc", vm, *command)
 
 
 @pytest.fixture
 def vms() -> Iterator[None]:
     """Two namespaces with fixed neighbours on a bridge."""
-    for vm in VMS:
-        run("ip", "netns", "add", f"tc-{vm}")
-    try:
-        vsctl("--if-exists del-br tc0 -- add-br tc0 -- set Bridge tc0 datapath_type=netdev")
-        for vm, other in (("web1", "db1"), ("db1", "web1")):
-            address, mac = VMS[vm]
-            end = f"tc{vm[0]}"
-            run("ip", "link", "add", f"{end}-sw", "type", "veth", "peer", "name", end, "address", mac)
-            run("ip", "link", "set", end, "netns", f"tc-{vm}")
-            run("ip", "link", "set", f"{end}-sw", "up")
-            run(*inside(vm, "ip", "address", "add", f"{address}/24", "dev", end))
-            run(*inside(vm, "ip", "link", "set", end, "up"))
-            run(*inside(vm, "ip", "neighbour", "add", VMS[other][0], "lladdr", VMS[other][1], "dev", end))
-            run(*inside(vm, "ethtool", "-K", end, "tx", "off"))
-            vsctl(f"add-port tc0 {end}-sw")
+    with namespaces.pair("tc", VMS):
         yield
-    finally:
-        vsctl("--if-exists del-br tc0")
-        for vm in VMS:
-            run("ip", "netns", "del", f"tc-{vm}")
 
 
 @pytest.fixture

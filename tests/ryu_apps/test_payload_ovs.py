@@ -23,14 +23,15 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
-from support.control import INVENTORY, Node, until, vsctl
+from support import namespaces
+from support.control import INVENTORY, Node, until
+from support.namespaces import run
 
 from cli.main import main
 
 pytestmark = [pytest.mark.ovs, pytest.mark.slow]
 
 VMS = {"web1": ("10.9.7.1", "02:00:00:00:da:01"), "db1": ("10.9.7.2", "02:00:00:00:da:02")}
-OTHER = {"web1": "db1", "db1": "web1"}
 SERVE = """
 import socket
 server = socket.create_server(("10.9.7.2", 8080))
@@ -50,38 +51,16 @@ with socket.create_connection(("10.9.7.2", 8080), 5) as talk:
 RULE = "rule planted { strings: $a = /PLANTED-[0-9a-f]{32}/ condition: $a }"
 
 
-def run(*command: str, stdin: bytes = b"") -> str:
-    """Run a command; its output."""
-    return subprocess.run(command, check=True, capture_output=True, input=stdin, timeout=30).stdout.decode()
-
-
 def inside(vm: str, *command: str) -> tuple[str, ...]:
     """A command in a VM's namespace."""
-    return "ip", "netns", "exec", f"py-{vm}", *command
+    return namespaces.inside("py", vm, *command)
 
 
 @pytest.fixture
 def vms() -> Iterator[None]:
     """Two namespaces with fixed neighbours on a bridge."""
-    for vm in VMS:
-        run("ip", "netns", "add", f"py-{vm}")
-    try:
-        vsctl("--if-exists del-br py0 -- add-br py0 -- set Bridge py0 datapath_type=netdev")
-        for vm, other in OTHER.items():
-            (address, mac), end = VMS[vm], f"py{vm[0]}"
-            run("ip", "link", "add", f"{end}-sw", "type", "veth", "peer", "name", end, "address", mac)
-            run("ip", "link", "set", end, "netns", f"py-{vm}")
-            run("ip", "link", "set", f"{end}-sw", "up")
-            run(*inside(vm, "ip", "address", "add", f"{address}/24", "dev", end))
-            run(*inside(vm, "ip", "link", "set", end, "up"))
-            run(*inside(vm, "ip", "neighbour", "add", VMS[other][0], "lladdr", VMS[other][1], "dev", end))
-            run(*inside(vm, "ethtool", "-K", end, "tx", "off"))
-            vsctl(f"add-port py0 {end}-sw")
+    with namespaces.pair("py", VMS):
         yield
-    finally:
-        vsctl("--if-exists del-br py0")
-        for vm in VMS:
-            run("ip", "netns", "del", f"py-{vm}")
 
 
 @pytest.fixture
