@@ -10,7 +10,7 @@ earlier when its cache is full. Both times are told as microseconds before the e
 - The VM is known by the name of the interface where the packets came in, never by their addresses.
 
 Templates come at the exporter's start and every ten minutes. What comes to an analyzer that started in between is read
-by the layouts that Open vSwitch has (2.17 to 3.5); records must fit them to the byte.
+by the layouts that Open vSwitch 3.1 has; records must fit them to the byte.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A VM floods another with SYNs and nobody stops it: what do a bystander and the analyzer of the whole product notice?
 
 The analyzer is still learning, so that the flood goes on for its whole time; each SYN opens a flow of its own. What is
-sent is `benchmarks.vfn.headers`: hping3 does not keep such a rate on the machines that this is measured on.
+sent is `benchmarks.vfn.headers`, which says what rate it has kept; too low a one is refused as another measurement.
 """
 
 from __future__ import annotations
