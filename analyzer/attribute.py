@@ -111,7 +111,8 @@ class Attribution:
         vfn = self._inventory.vfn_by_dpid.get(dpid)
         if vfn is None:
             return False
-        here = {vm.port: vm.number for vm in self._inventory.vms.values() if vm.vfn == vfn.name}
+        # An inspection VM passes on what others say, as a cable does: nothing that comes in there counts against it.
+        here = {vm.port: vm.number for vm in self._inventory.vms.values() if vm.vfn == vfn.name and not vm.inspection}
         here |= {out.port: 0 for out in self._inventory.outside.values() if out.vfn == vfn.name}
         self._interfaces[vfn.number] = ports
         self._ports[vfn.number] = {ports[name]: number for name, number in here.items() if name in ports}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from analyzer.density import SMALLEST_TRAINING, Density
 from analyzer.features import FLOW_FEATURES
-from analyzer.flows import F8, I8, Array, Bool
+from analyzer.flows import F4, F8, I8, Array, Bool
 from analyzer.known import KnownKeys
 from analyzer.observe import COUNTER_FEATURES, FEATURES, PASSIVE_FEATURES, Novelty
+from analyzer.sampling import due
 from analyzer.windows import LENGTHS, usual_over
 
+log = logging.getLogger("dynseg.analyzer.baseline")
 POOLED = -2
 """Stands for all segments inside together; serves those with too little of their own."""
 WARM_UP = 1 / 3
@@ -72,30 +75,34 @@ class Learner:
 
     def __init__(self) -> None:
         self._windows, self._flows = Reservoir(MOST_SAMPLES), Reservoir(MOST_SAMPLES)
-        self._sampled: dict[int, float] = {}
+        self._sampled = np.full(1, -np.inf)
         self.flows = 0
         self.windows = 0
         self.began: float | None = None
         self.ended = 0.0
 
-    def add_flows(self, segment: Array, features: F8) -> None:
+    def add_flows(self, segment: Array, features: F4) -> None:
         """Features of finished flows, and the segment of their initiators."""
         part = np.zeros(len(segment), FLOW_SAMPLE)
         part["segment"], part["values"] = segment, features
         self._flows.add(part)
         self.flows += len(part)
 
-    def add_windows(self, now: float, subject: I8, vm: Array, segment: Array, values: F8) -> None:
-        """Windows (`Windows.values`) of subjects that were active just now; VM 0 for outside addresses."""
-        last = np.array([self._sampled.get(s, -np.inf) for s in subject.tolist()])
-        due = np.flatnonzero(now - last >= SAMPLE_SECONDS)
-        self._sampled.update(dict.fromkeys(subject[due].tolist(), now))
-        part = np.zeros(len(due), WINDOW)
-        part["time"], part["vm"], part["segment"] = now, vm[due], segment[due]
-        part["values"] = values[:, due].transpose(1, 0, 2)
+    def add_windows(self, now: F8, subject: I8, vm: Array, segment: Array, values: F8) -> None:
+        """Windows (`Windows.values`) of subjects that were active, in order of time; VM 0 for outside addresses."""
+        if not len(now):
+            return
+        if subject.max() >= len(self._sampled):
+            grown = np.full(2 * int(subject.max()) + 1, -np.inf)
+            grown[: len(self._sampled)] = self._sampled
+            self._sampled = grown
+        taken = due(now, subject, self._sampled, SAMPLE_SECONDS)
+        part = np.zeros(len(taken), WINDOW)
+        part["time"], part["vm"], part["segment"] = now[taken], vm[taken], segment[taken]
+        part["values"] = values[:, taken].transpose(1, 0, 2)
         self.take_windows(part)
-        self.began = now if self.began is None else min(self.began, now)
-        self.ended = max(self.ended, now)
+        self.began = float(now[0]) if self.began is None else min(self.began, float(now[0]))
+        self.ended = max(self.ended, float(now[-1]))
 
     def take_windows(self, samples: Array) -> None:
         """Samples as they are (dtype `WINDOW`)."""
@@ -123,6 +130,12 @@ class Learner:
         span = max(0.0, self.ended - began)
         windows = windows[windows["time"] >= began + warm_up * span]
         span *= 1 - warm_up
+        if min((windows["segment"] != 0).sum(), (flows["segment"] != 0).sum()) < SMALLEST_TRAINING:
+            log.warning(
+                "%d windows and %d flows of VMs are too few to learn from: what is normal is a guess. Learn longer, or"
+                " from more; with `dynseg replay`, name --train files with traffic from --internal networks",
+                (windows["segment"] != 0).sum(), (flows["segment"] != 0).sum(),
+            )  # fmt: skip
         digest = hashlib.sha256(windows.tobytes() + flows.tobytes()).hexdigest()
         segments = sorted({0, *windows["segment"].tolist(), *flows["segment"].tolist()})
         settled = [vm for vm in range(1, vms + 1) if (windows["vm"] == vm).sum() >= OWN_SAMPLES]
@@ -173,42 +186,57 @@ class Baseline:
             f"{name} p={p:g}": round(model.tail.score(p), 6) for name, model in parts.items() for p in (0.01, 0.001)
         }
 
-    def flow_p(self, segment: Array, features: F8) -> F8:
+    def flow_model(self, segment: int) -> Density:
+        """What judges flows of a segment: its own model, or that of all inside."""
+        return self.flows.get(segment, self.flows[POOLED])
+
+    def window_models(self, segment: int) -> Mapping[int, Density]:
+        """The same of windows, by position in LENGTHS."""
+        return self.windows.get(segment, self.windows[POOLED])
+
+    def flow_p(self, segment: Array, features: F8 | F4) -> F8:
         """Share of its segment's normal flows that are as unusual as each flow."""
         result = np.ones(len(segment))
-        for number in np.unique(segment).tolist():
-            which = segment == number
-            result[which] = self.flows.get(number, self.flows[POOLED]).p(features[which])
+        for number, which in _groups(segment):
+            result[which] = self.flow_model(number).p(features[which])
         return result
 
     def novelty_p(self, rows: Array, novelty: Novelty) -> F8:
-        """Share of normal flows that were as new in any respect, by their initiator's segment (dtype FLOW)."""
+        """Share of normal flows that were as new in any respect, by their initiator's segment (dtype FLOW).
+
+        What is sent to a group (broadcast, multicast) reaches no service: there only the peer may be new.
+        """
         result = np.ones(len(rows))
         inside, segment = rows["dst_segment"] != 0, rows["src_segment"]
-        kinds = (inside & novelty.peer, inside & novelty.service, ~inside & novelty.outside, ~inside & novelty.service)
-        for number in np.unique(segment).tolist():
-            which = segment == number
+        served = rows["dst_segment"] > 0
+        kinds = (inside & novelty.peer, served & novelty.service, ~inside & novelty.outside, ~inside & novelty.service)
+        for number, which in _groups(segment):
             for new, rate in zip(kinds, self.novelty.get(number, self.novelty[POOLED]).tolist(), strict=True):
-                at = which & new
-                result[at] = np.minimum(result[at], len(kinds) * rate)
+                found = result[which]
+                result[which] = np.where(new[which], np.minimum(found, len(kinds) * rate), found)
         return np.minimum(result, 1.0)
 
-    def window_p(self, segment: Array, values: F8, elapsed: float = np.inf) -> F8:
-        """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths.
+    def window_p(self, segment: Array, values: F8, elapsed: F8 | float = np.inf) -> F8:
+        """Share of its segment's normal windows that are as unusual as each subject's, over all learned lengths."""
+        return over_lengths(self.window_tails(segment, values, elapsed))
 
-        `elapsed` is for how many seconds windows have been filled: longer ones are not full, which looks unusual.
+    def window_tails(self, segment: Array, values: F8, elapsed: F8 | float = np.inf) -> F8:
+        """The same for each length, (lengths, subjects); NaN where there is no model.
+
+        `elapsed` is for how many seconds windows have been filled: longer ones are not full, which looks unusual, and
+        are not asked about.
         """
-        result = np.ones(len(segment))
-        logs = np.log1p(np.maximum(values, 0))
-        for number in np.unique(segment).tolist():
-            which = np.flatnonzero(segment == number)
-            models = {i: m for i, m in self.windows.get(number, self.windows[POOLED]).items() if LENGTHS[i] <= elapsed}
-            if not models:
-                continue
-            tails = np.stack([model.p(logs[length, which]) for length, model in models.items()])
-            result[which] = np.minimum(1.0, tails.min(axis=0) * len(models))  # Bonferroni: as many tries as lengths
+        result = np.full((len(LENGTHS), len(segment)), np.nan)
+        logs: dict[int, F4] = {}
+        for number, which in _groups(segment):
+            for length, model in self.window_models(number).items():
+                if length not in logs:
+                    columns = np.maximum(values[length].T, 0)  # a feature of all subjects is in one place
+                    logs[length] = np.log1p(columns, dtype=np.float32).T
+                result[length, which] = model.p(logs[length][which])
+        result[np.asarray(LENGTHS)[:, None] > np.broadcast_to(elapsed, len(segment))] = np.nan
         if self.anchor is not None:
-            result = np.minimum(result, self.anchor.window_p(segment, values, elapsed))
+            result = np.fmin(result, self.anchor.window_tails(segment, values, elapsed))
         return result
 
     def usual(self, vm: Array, segment: Array) -> tuple[F8, F8]:
@@ -227,6 +255,22 @@ class Baseline:
         return np.minimum(usual[0], GROWTH * once[0]), np.minimum(usual[1], GROWTH * once[1])
 
 
+def over_lengths(tails: F8) -> F8:
+    """One p of those of (lengths, subjects): the lowest, for as many tries as there are lengths (Bonferroni)."""
+    asked = ~np.isnan(tails)
+    return np.asarray(np.minimum(1.0, np.where(asked, tails, 1.0).min(axis=0) * np.maximum(asked.sum(axis=0), 1)))
+
+
+def _groups(segment: Array) -> Iterator[tuple[int, I8 | slice]]:
+    """Each segment's number and where it is."""
+    if not len(segment):
+        return
+    least = int(segment.min())
+    numbers = np.flatnonzero(np.bincount(segment - least)) + least
+    for number in numbers.tolist():
+        yield number, np.flatnonzero(segment == number) if len(numbers) > 1 else slice(None)
+
+
 def _flow_models(flows: Array, segments: list[int], seed: int) -> dict[int, Density]:
     inside = flows["segment"] != 0
     models = {POOLED: Density.fit(flows["values"][inside].astype(np.float64), seed)}
@@ -242,8 +286,15 @@ def _window_models(windows: Array, segments: list[int], span: float, seed: int) 
     lengths = [i for i, length in enumerate(LENGTHS) if 3 * length <= span] or [1]
 
     def fit(which: Array) -> dict[int, Density]:
-        logs = np.log1p(windows["values"][which].astype(np.float64))
-        return {i: Density.fit(logs[:, i], seed, _LEFT_OUT, ignored=_SUFFERED) for i in lengths}
+        logs, time = np.log1p(windows["values"][which].astype(np.float64)), windows["time"][which]
+        vms = len(np.unique(windows["vm"][which]))
+        return {
+            i: Density.fit(
+                logs[:, i], seed, _LEFT_OUT, ignored=_SUFFERED, time=time, lasting=LENGTHS[i],
+                independent=vms * max(span, 1.0) / LENGTHS[i],  # of a VM, those that do not overlap
+            )
+            for i in lengths
+        }  # fmt: skip
 
     inside = windows["segment"] != 0
     models = {POOLED: fit(inside)}

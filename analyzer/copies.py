@@ -16,7 +16,7 @@ _IPV4, _IPV6 = 0x0800, 0x86DD
 _TYPE_AT, _IP_AT = 12, 14
 _SMALLEST_IPV4, _IPV6_HEADER, _SMALLEST_TCP = 20, 40, 20
 _FRAGMENT_OFFSET = 0x1FFF
-OPENINGS = 22
+OPENINGS = 24
 """Table of the pipeline (docs/pipeline.md) that copies what opens connections."""
 
 

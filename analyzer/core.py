@@ -1,59 +1,117 @@
 """The analyzer without any input or output: flow events in, verdicts out. Live and replay run this same code.
 
-Time is that of the events. What is judged at a moment depends on earlier events only.
+Time is that of the events. What is judged at a moment depends on earlier events only. Events come in steps; at the end
+of each those who had part in it are evaluated. Many steps are worked on at once: what remembers goes through them in
+compiled loops (windows, dealings, suspicion), what is a function of values (behaviours, models) takes all evaluations
+of all steps as columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from analyzer import behaviours
-from analyzer.baseline import POOLED, Baseline, Learner
-from analyzer.behaviours import ALERT, Scene
+from analyzer.baseline import Baseline, Learner, over_lengths
+from analyzer.behaviours import Scene
 from analyzer.behaviours.tunnel import in_one_flow
+from analyzer.calibration import Calibration
+from analyzer.compiled import compiled
+from analyzer.dealings import Used
 from analyzer.features import flow_features
-from analyzer.flows import F8, I8, NOBODY, Array, Bool, FlowBatch, FlowState
+from analyzer.flows import F4, F8, I8, NOBODY, TCP, Array, Bool, FlowBatch, FlowState
 from analyzer.following import Following
+from analyzer.judging import Judgement, Usual, blamed, judged, misbehaving, strengths_in
 from analyzer.known import Known
 from analyzer.models.known import KnownAttacks
-from analyzer.observe import ADMIN_PORTS, DNS_PORT, Novelty, contributions, received
+from analyzer.observe import ADMIN_PORTS, DNS_PORT, Novelty, contributions
 from analyzer.oddflows import OddFlows
-from analyzer.risk import (
-    AGREE_P,
-    CLEAR,
-    OVERWHELMING,
-    UNUSUAL_P,
-    Finding,
-    Verdict,
-    advised,
-    decayed,
-    fisher,
-    flow_risk,
-    risk_of,
-    risk_of_strength,
-)
-from analyzer.services import Dealings, Services
+from analyzer.peers import Peer
+from analyzer.risk import Verdict, advised, fisher, flow_risk, needed_at_once, risk_of_strength
+from analyzer.services import Services
 from analyzer.subjects import Subjects
-from analyzer.suspicion import About, Suspicion
-from analyzer.windows import Windows, feature
+from analyzer.suspicion import AGREEING, About, Found, Memory, Scored, score, steps
+from analyzer.windows import Seen, Windows, feature
 
-AGREEING = 2
-"""Evaluations, of the last three of a subject, in which behaviour and baseline must agree."""
-_LAST_THREE = 0b111
+P = ParamSpec("P")
+T = TypeVar("T")
+
 NOTABLE = 20.0
 """A flow of so much risk by itself is one that its initiator's risk may come from."""
-RECALL = 600.0
-"""Half-life, in seconds, of what is thought of dealings with one service: they are slower than windows."""
-_ACTS = np.array([behaviour.action != ALERT and not behaviour.passive for behaviour in behaviours.ALL])
-_PASSIVE = np.array([behaviour.passive for behaviour in behaviours.ALL])
-_ABOUT = {b.name: About.TARGET if b.passive else About.NAMES if b.names else About.DEEDS for b in behaviours.ALL}
-_DEEDS = FlowState.NEW | FlowState.ASKED | FlowState.FAILED | FlowState.SPOOFED
-"""What makes the initiator of an event worth a look."""
+SUSPECT = 50.0
+"""What a subject does is not ordinary while the risk of its deeds is this."""
+AT_ONCE = 1 << 15
+"""Steps that begin within so many events are worked on together. Where they end is of no account: so what was cut off
+later is judged the same."""
+CORRECTED = 1024
+"""What tails are corrected by (`analyzer.calibration`) follows after the steps that begin within so many events."""
+WORTH_A_THREAD = 1024
+"""Events of steps from which on a second thread pays. Fewer are counted before it would be awake: where all processors
+are busy, as in an attack, handing over takes many times longer."""
 _PROVES_NOTHING = FlowState.SPOOFED | FlowState.FAILED | FlowState.ASKED
 """Such events make nobody a known peer."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What came of one step of events."""
+
+    verdicts: list[Verdict]
+    """Riskiest first."""
+    risk: F8
+    """0..100 of each of its flows when it came, if they are whole flows."""
+
+
+class _Flows(NamedTuple):
+    """What can be said of whole flows before the windows of their initiators are counted, as columns."""
+
+    unusual: F8
+    """Uncorrected tail probabilities of how they look."""
+    rare: F8
+    """Those of being as new as they are."""
+    new: Bool
+    slots: I8
+    """Where the dealings that they belong to are kept."""
+
+
+_NO_FLOWS = _Flows(np.zeros(0), np.zeros(0), np.zeros(0, bool), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class _Events:
+    """Events of steps that are worked on together."""
+
+    rows: Array
+    edges: I8
+    """(steps + 1,) where each step's begin."""
+    index: I8
+    """Initiators."""
+    flows: _Flows
+    """What they are as whole flows; `_NO_FLOWS`: they are none."""
+
+    @property
+    def whole(self) -> bool:
+        """Are they whole flows as well?"""
+        return self.flows is not _NO_FLOWS
+
+
+class _Who(NamedTuple):
+    """Who was seen, as columns."""
+
+    time: F8
+    vm: I8
+    """0: nobody of ours."""
+    segment: Array
+
+    @classmethod
+    def of(cls, seen: Seen, vms: int, segment: Array) -> _Who:
+        time = np.repeat(seen.times, np.diff(seen.edges))
+        return cls(time, np.where(seen.subject <= vms, seen.subject, 0), segment[seen.subject])
 
 
 class Core:
@@ -68,20 +126,23 @@ class Core:
         """
         self._vms = len(segment_of) - 1
         self.subjects = Subjects(self._vms, salt)
-        self._segment = np.zeros(self.subjects.size, np.int16)
+        size = self.subjects.size
+        self._segment = np.zeros(size, np.int16)
         self._segment[: len(segment_of)] = segment_of
-        self._windows = Windows(self.subjects.size, salt)
+        self._segment[0] = 0
+        self._windows = Windows(size, salt)
         self._began = np.inf
         self._services = Services(salt)
-        self._odd = OddFlows(self.subjects.size)
-        self._history = np.zeros((2, self.subjects.size), np.uint8)
-        """By subject, a bit an evaluation: did behaviour and baseline agree; was it overwhelming, or done to it?"""
-        self._suspicion = Suspicion(self.subjects.size)
-        self._forgotten = np.full(self.subjects.size, -np.inf)
-        self._cut = np.zeros(self._vms + 1, bool)
+        self._odd = OddFlows(size)
+        self._memory = Memory.of(size)
+        self._forgotten = np.full(size, -np.inf)
+        self._cut = np.zeros(size, bool)
         self._known = Known(salt)
+        self._usual: Usual | None = None
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="count")
         self.learner: Learner | None = Learner()
         self.baseline: Baseline | None = None
+        self.calibration: Calibration | None = None
         self.following: Following | None = None
         """Learns on while the baseline judges; whoever leads this core may set it."""
         self.attacks: KnownAttacks | None = None
@@ -91,6 +152,7 @@ class Core:
         """Learn from scratch."""
         self.following = None
         self._known, self.learner, self.baseline = Known(self._known.salt), Learner(), None
+        self.calibration = None
 
     def stop_learning(self) -> Callable[[int, str], Baseline]:
         """Stop collecting; the result fits a baseline from (seed, inventory digest), in any thread."""
@@ -100,7 +162,9 @@ class Core:
     def judge_by(self, baseline: Baseline) -> None:
         """From now on judge."""
         self.learner, self.baseline = None, baseline
+        self.calibration = Calibration(baseline, self._vms, int(self._segment.max(initial=0)))
         self._known = Known.load(baseline.known)
+        self._usual = Usual(baseline, self._segment[: self._vms + 1])
 
     def set_cut(self, vms: set[int]) -> None:
         """These VMs are cut off by a rule: they are not judged, and failing to reach them is nobody's fault."""
@@ -113,53 +177,63 @@ class Core:
         self._reuse(one)
         self._forgotten[vm] = now
 
-    def feed(self, events: FlowBatch) -> list[Verdict]:
-        """Count events and evaluate their initiators; the verdicts, riskiest first. Empty while learning."""
-        if not len(events):
-            return []
-        index, recycled = self.subjects.index(events.rows)
-        if len(recycled):
-            self._reuse(recycled)
-        counted = (index >= 0) & (events.rows["end"] > self._forgotten[index])
-        rows, index = events.rows[counted], index[counted]
-        now = float(events.rows["end"].max())
-        self._began = min(self._began, now)
+    def ordinary(self, rows: Array) -> Bool:
+        """Which flows (dtype FLOW, with segments) does the baseline know, by peer and service, with nobody suspected?
+
+        None while there is no baseline. Failing to get through makes nobody suspicious here: what does is a behaviour.
+        """
+        if self.baseline is None or self._known.blank:
+            return np.zeros(len(rows), bool)
         novelty = self._known.judge(rows)
-        excused = self._cut[np.maximum(rows["dst_vm"], 0)]
-        self._windows.add(now, index, contributions(rows, novelty, excused))
-        victims, aimed = received(
-            events.rows[events.rows["end"] > self._forgotten[np.maximum(events.rows["dst_vm"], 0)]]
-        )
-        self._windows.add(now, victims.astype(np.int64), aimed)
-        dealings = self._services.update(index, rows, novelty, excused)
-        if self.learner is not None:
-            self._known.learn(rows[rows["state"] & _PROVES_NOTHING == 0])
-        if self.following is not None:
-            self.following.peers(now, rows[rows["state"] & _PROVES_NOTHING == 0])
-        did = (rows["state"] & _DEEDS != 0) | (rows["src_bytes"] > 0)
-        active = np.unique(np.concatenate([index[did], victims]))
-        active = active[~self._cut[np.where(active <= self._vms, active, 0)]]
-        return self._evaluate(self._windows.now, active, dealings) if len(active) else []
+        risk = self._memory.thought(About.DEEDS, self.subjects.lookup(rows), rows["end"])
+        return np.asarray(~novelty.peer & ~novelty.service & (rows["dst_segment"] >= 0) & (risk < SUSPECT))
+
+    def peers_of(self, vm: int) -> tuple[Peer, ...]:
+        """With whom a VM exchanged packets while the baseline was learned."""
+        return self._known.dealt.of(vm)
+
+    def feed(self, events: FlowBatch, edges: I8 | None = None) -> list[Verdict]:
+        """Count events and evaluate those who had part in them; the verdicts of all steps. Empty while learning.
+
+        `edges`: where steps begin, and the end; without them all is one step.
+        """
+        edges = np.array([0, len(events)]) if edges is None else edges
+        return [verdict for step in self.steps(events, edges) for verdict in step.verdicts]
+
+    def steps(self, events: FlowBatch, edges: I8, *, whole: bool = False) -> Iterator[Step]:
+        """Count events step by step, and evaluate; what came of each step.
+
+        Args:
+            events: in order of time.
+            edges: (steps + 1,) where each step begins; none is empty.
+            whole: they are whole flows as well, to be judged by themselves: as `finish` does, ahead of each step.
+        """
+        edges = edges[np.r_[True, np.diff(edges) > 0]]
+        first = 0
+        while first < len(edges) - 1:
+            last = first
+            while last < len(edges) - 1 and edges[last] - edges[first] < AT_ONCE:
+                last = _reach(edges, last, CORRECTED)
+            part = events.rows[edges[first] : edges[last]]
+            done, found = self._together(part, edges[first : last + 1] - edges[first], whole)
+            yield from found
+            first += done
 
     def count_packets(self, now: float, vm: I8, name: str, packets: F8) -> None:
-        """Entry counters of VMs (none twice): packets since the last reading."""
+        """What VMs (none twice) did that is not told of as flows: packets since the last reading, names asked for."""
         self._windows.add_sums(now, vm, name, packets)
 
     def finish(self, rows: Array) -> F8:
         """Risk (0..100) of finished flows by themselves; while learning they are learned from, and it is 0."""
-        novelty = self._known.judge(rows)
-        features = flow_features(rows, novelty)
         index = self.subjects.lookup(rows)
         self._services.sizes(index, rows)
-        if self.learner is not None:
-            self.learner.add_flows(rows["src_segment"], features)
-        if self.following is not None:
-            self.following.flows(rows, features)
-        if self.baseline is None:
-            return np.zeros(len(rows))
-        p = self._flow_p(rows, features, novelty)
-        excused = self._cut[np.maximum(rows["dst_vm"], 0)]
-        self._odd.add(np.where(excused, NOBODY, index), rows["end"], p)
+        novelty = self._known.judge(rows)
+        unusual = self._unusual(rows, novelty)
+        p = self._flow_p(rows, unusual, novelty)
+        if self.calibration is not None:
+            self.calibration.note_flows(rows, unusual)
+        if self.baseline is not None:
+            self._odd.add(self._blameable(rows, index), rows["end"], p)
         return flow_risk(p)
 
     def flow_risk(self, rows: Array) -> F8:
@@ -167,128 +241,259 @@ class Core:
         if self.baseline is None:
             return np.zeros(len(rows))
         novelty = self._known.judge(rows)
-        return flow_risk(self._flow_p(rows, flow_features(rows, novelty), novelty))
+        unusual = self.baseline.flow_p(rows["src_segment"], flow_features(rows, novelty))
+        return flow_risk(self._flow_p(rows, unusual, novelty))
 
-    def features_of(self, rows: Array) -> F8:
+    def features_of(self, rows: Array) -> F4:
         """What the flow models see of flows, as things stand."""
         return flow_features(rows, self._known.judge(rows))
 
     def score(self, rows: Array, own: F8) -> F8:
-        """Risk (0..100) of each flow as things stand.
+        """Risk (0..100) of each flow as things stand (`analyzer.suspicion.score`)."""
+        index = self.subjects.lookup(rows)
+        risk = np.empty(len(rows))
+        new, slots = self._new(rows, self._known.judge(rows)), self._services.slots(index, rows)
+        scored = self._scored(rows, index, own, new, slots)
+        score(self._memory, self._services.table, scored, 0, len(rows), risk)
+        return risk
 
-        It is the highest of the flow's own, of its initiator's where the flow is of the kind that made it, of what is
-        thought of the dealings it belongs to, and of what goes on against its target.
+    def windows_of(self, rows: Array) -> tuple[F8, I8]:
+        """Windows of the initiators of flows as things stand, and (rows,) whose each flow is.
+
+        Windows are (lengths, initiators, features), -1 of whom is not judged.
         """
-        index = self.subjects.lookup(rows)
-        time, failed = rows["end"], rows["state"] & FlowState.FAILED != 0
-        reflected = rows["state"] & FlowState.ANSWERED_ONLY != 0
-        target = np.where(reflected, rows["src_vm"], rows["dst_vm"]).astype(np.int64)
-        found, when = self._services.risk(index, rows)
-        tunnel = in_one_flow(rows)
-        blatant = np.where(tunnel >= 1, risk_of_strength(tunnel), 0.0)
-        suspected = (
-            (About.DEEDS, index, failed | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE)),
-            (About.NAMES, index, rows["dst_port"] == DNS_PORT),
-            (About.TARGET, target, reflected | failed | (rows["dst_pkts"] == 0)),
-        )
-        parts = [np.where(of_kind, self._suspicion.now(about, who, time), 0.0) for about, who, of_kind in suspected]
-        return np.asarray(np.max([own, blatant, decayed(found, time - when, RECALL), *parts], axis=0))
-
-    def windows_of(self, rows: Array) -> F8:
-        """(lengths, rows, features) windows of each row's initiator as things stand; -1 where it is not judged."""
-        index = self.subjects.lookup(rows)
+        place = self.subjects.lookup(rows) + 1  # nobody's is 0
+        present = np.zeros(self.subjects.size + 1, bool)
+        present[place] = True
+        index = np.flatnonzero(present) - 1
         values = self._windows.values(np.maximum(index, 0))
         values[:, index < 0] = -1.0
-        return values
+        return values, (np.cumsum(present) - 1)[place]
 
-    def _flow_p(self, rows: Array, features: F8, novelty: Novelty) -> F8:
-        assert self.baseline is not None
-        unusual = self.baseline.flow_p(rows["src_segment"], features)
+    def _together(self, rows: Array, edges: I8, whole: bool) -> tuple[int, Iterator[Step]]:
+        """Work on steps at once; how many could be, and what came of each."""
+        index, done, recycled = self.subjects.index(edges, rows)
+        rows, edges, index = rows[: edges[done]], edges[: done + 1], index[: edges[done]]
+        counts = (index >= 0) & (rows["end"] > self._forgotten[index])
+        subject = np.where(counts, index, NOBODY)
+        novelty = self._novelty(rows, edges, counts)
+        excused = self._cut[np.maximum(rows["dst_vm"], 0)]
+        counting = self._beside(len(rows), self._seen, rows, edges, subject, novelty, excused)
+        used = self._services.update(edges, subject, rows, novelty, excused, index if whole else None)
+        events = _Events(rows, edges, index, self._flows(rows, index, novelty) if whole else _NO_FLOWS)
+        seen = counting()
+        self._began = min(self._began, float(seen.times[0]))
+        found = list(self._evaluated(events, seen, used))
+        if len(recycled):
+            self._reuse(recycled)
+        return done, iter(found)
+
+    def _beside(self, events: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+        """Begin work on so many events in the second thread, or do it if they are few; returns what waits for it."""
+        if events < WORTH_A_THREAD:
+            done = work(*args, **kwargs)
+            return lambda: done
+        return self._aside.submit(work, *args, **kwargs).result
+
+    def _novelty(self, rows: Array, edges: I8, counts: Bool) -> Novelty:
+        proof = counts & (rows["state"] & _PROVES_NOTHING == 0)
+        if self.following is not None:
+            self.following.peers(float(rows["end"].max()), rows[proof])
+        return self._known.judge(rows) if self.learner is None else self._known.learn(edges, rows, proof)
+
+    def _seen(self, rows: Array, edges: I8, subject: I8, novelty: Novelty, excused: Bool) -> Seen:
+        """Windows of those who had part in steps."""
+        reflected = rows["state"] & FlowState.ANSWERED_ONLY != 0
+        victim = np.where(reflected, rows["src_vm"], rows["dst_vm"]).astype(np.int64)
+        victim = np.where((victim > 0) & (rows["end"] > self._forgotten[victim]), victim, NOBODY)
+        times = np.maximum.reduceat(rows["end"], edges[:-1])
+        return self._windows.add(edges, times, contributions(rows, subject, victim, novelty, excused), ~self._cut)
+
+    def _flows(self, rows: Array, index: I8, novelty: Novelty) -> _Flows:
+        unusual = self._unusual(rows, novelty)
+        rare = unusual if self.baseline is None else self.baseline.novelty_p(rows, novelty)
+        return _Flows(unusual, rare, self._new(rows, novelty), self._services.slots(index, rows))
+
+    def _unusual(self, rows: Array, novelty: Novelty) -> F8:
+        """Tail probabilities of how finished flows look, uncorrected; 1 while learning."""
+        features = flow_features(rows, novelty)
+        if self.learner is not None:
+            self.learner.add_flows(rows["src_segment"], features)
+        if self.following is not None:
+            self.following.flows(rows, features)
+        return np.ones(len(rows)) if self.baseline is None else self.baseline.flow_p(rows["src_segment"], features)
+
+    def _flow_p(self, rows: Array, unusual: F8, novelty: Novelty) -> F8:
+        if self.baseline is None or self.calibration is None:
+            return unusual
+        unusual = self.calibration.flows(rows["src_segment"], unusual)
         return fisher(unusual, self.baseline.novelty_p(rows, novelty))
+
+    def _new(self, rows: Array, novelty: Novelty) -> Bool:
+        """Which flows are new, where enough was learned for that to say something."""
+        if self._usual is None:
+            return np.zeros(len(rows), bool)
+        return np.asarray(novelty.anyhow(rows) & self._usual.knows[np.maximum(rows["src_vm"], 0)])
+
+    def _blameable(self, rows: Array, index: I8) -> I8:
+        """Initiators whose doing flows are: not if we have cut off the other end."""
+        return np.where(self._cut[np.maximum(rows["dst_vm"], 0)], NOBODY, index)
+
+    def _evaluated(self, events: _Events, seen: Seen, used: Used) -> Iterator[Step]:
+        """Evaluate who was seen, and remember."""
+        rows, edges = events.rows, events.edges
+        who = _Who.of(seen, self._vms, self._segment)
+        if self.learner is not None:
+            self.learner.add_windows(who.time, seen.subject, who.vm, who.segment, seen.values)
+        if self.baseline is None:
+            for begin, end in pairwise(edges.tolist()):
+                yield Step([], np.zeros(end - begin))
+            return
+        judgement, dealing_edges, p = self._judged(events, seen, used, who)
+        blame, blame_edges = blamed(judgement.scene, who.time, dealing_edges)
+        found = Found(seen.subject, who.time, judgement.agreed, judgement.repeated, judgement.raised, judgement.acts)
+        risk, evidence, thought = np.zeros(len(rows)), np.zeros((2, len(seen)), np.uint8), np.zeros(len(seen))
+        part, flows = slice(len(p)), events.flows
+        scored = self._scored(rows[part], events.index[part], flow_risk(p), flows.new, flows.slots)
+        at = (edges if events.whole else np.zeros_like(edges), seen.edges, blame_edges)
+        steps(self._memory, self._services.table, at, scored, found, blame, risk, evidence, thought)
+        for k, verdicts in enumerate(self._verdicts(judgement, seen, who.time, evidence, thought)):
+            yield Step(verdicts, risk[edges[k] : edges[k + 1]])
+
+    def _judged(self, events: _Events, seen: Seen, used: Used, who: _Who) -> tuple[Judgement, I8, F8]:
+        """What is found in those who were seen, where each step's dealings begin in its scene, and p of whole flows."""
+        assert self.baseline is not None
+        assert self._usual is not None
+        subject = np.ascontiguousarray(used.dealings.rows["subject"])  # what lies apart would be compiled anew
+        dealer = _dealers(seen.subject, seen.edges, subject, used.edges, self.subjects.size)
+        dealt = np.flatnonzero(dealer >= 0)
+        usual, dealings = self._usual, used.dealings.take(dealt)
+        scene = Scene(seen.values, usual.own, usual.group, who.vm, who.vm == 0, usual.closed[who.vm],
+                      usual.settled[who.vm], dealings, dealer[dealt])  # fmt: skip
+        ages = who.time - self._began
+        asking = self._beside(len(events.rows), self.baseline.window_tails, who.segment, seen.values, ages)
+        strengths, tails = strengths_in(scene), asking()
+        bad = misbehaving(strengths)
+        unusual, learned = self._corrected(events, seen, who, tails, bad)
+        p = np.zeros(0)
+        flows = feature(seen.values, "flows", OddFlows.SECONDS)
+        if events.whole:
+            p = fisher(unusual, events.flows.rare)
+            finished = self._blameable(events.rows, events.index), np.ascontiguousarray(events.rows["end"]), p
+            odd = self._odd.in_steps(events.edges, finished, seen.edges, (seen.subject, who.time, flows))
+        else:
+            odd = self._odd.p(seen.subject, who.time, flows)
+        judgement = judged(scene, strengths, usual, np.minimum(learned, odd))
+        self._follow(seen, who, tails, bad)
+        return judgement, np.searchsorted(dealt, used.edges), p
+
+    def _corrected(self, events: _Events, seen: Seen, who: _Who, tails: F8, misbehaving: Bool) -> tuple[F8, F8]:
+        """Tail probabilities of whole flows and of windows as they should be, by what was met before."""
+        assert self.calibration is not None
+        unusual, learned = events.flows.unusual.copy(), np.empty(len(seen))
+        first = 0
+        while first < len(events.edges) - 1:
+            last = _reach(events.edges, first, CORRECTED)
+            part = slice(seen.edges[first], seen.edges[last])
+            segment = who.segment[part]
+            learned[part] = over_lengths(self.calibration.windows(segment, tails[:, part]))
+            self.calibration.note_windows(who.time[part], who.vm[part], segment, tails[:, part], misbehaving[part])
+            if events.whole:
+                part = slice(events.edges[first], events.edges[last])
+                rows, met = events.rows[part], events.flows.unusual[part]
+                unusual[part] = self.calibration.flows(rows["src_segment"], met)
+                self.calibration.note_flows(rows, met)  # now that it is known who is suspect
+            first = last
+        return unusual, learned
+
+    def _follow(self, seen: Seen, who: _Who, tails: F8, misbehaving: Bool) -> None:
+        if self.following is None:
+            return
+        unadjusted = over_lengths(tails)
+        for begin, end in pairwise(seen.edges.tolist()):
+            if end > begin:
+                part = slice(begin, end)
+                self.following.windows(
+                    float(who.time[begin]), who.vm[part], who.segment[part], seen.values[:, part], unadjusted[part],
+                    misbehaving[part],
+                )  # fmt: skip
+
+    def _scored(self, rows: Array, index: I8, own: F8, new: Bool, slots: I8) -> Scored:
+        """Flows with what their risk may come from, beside their own."""
+        failed, reflected = rows["state"] & FlowState.FAILED != 0, rows["state"] & FlowState.ANSWERED_ONLY != 0
+        target = np.where(reflected, rows["src_vm"], rows["dst_vm"]).astype(np.int64)
+        tunnel = in_one_flow(rows)
+        blatant = np.where(tunnel >= 1, risk_of_strength(tunnel), 0.0)
+        kinds = np.stack(
+            [
+                failed | ADMIN_PORTS[rows["dst_port"]] | (own >= NOTABLE) | new,
+                rows["dst_port"] == DNS_PORT,
+                reflected | failed | (rows["dst_pkts"] == 0),
+            ]
+        )
+        # Where an exporter tells no ports, either end may have begun it.
+        portless = (rows["proto"] == TCP) & (rows["src_port"] == 0) & (rows["dst_port"] == 0)
+        other = np.where(portless & (rows["dst_vm"] > 0), rows["dst_vm"], NOBODY).astype(np.int64)
+        return Scored(np.ascontiguousarray(rows["end"]), index, other, target, slots, np.maximum(own, blatant), kinds)
+
+    def _verdicts(
+        self, found: Judgement, seen: Seen, time: F8, evidence: Array, thought: F8
+    ) -> Iterator[list[Verdict]]:
+        """Of each step, riskiest first."""
+        notable = np.flatnonzero(found.notable)
+        notable = notable[np.lexsort((seen.subject[notable], np.searchsorted(seen.edges, notable, side="right")))]
+        columns = seen.subject[notable], time[notable], evidence[:, notable], thought[notable]
+        verdicts = self._told(found, notable, *columns)
+        if self.attacks is not None and verdicts:
+            verdicts = self.attacks.name(verdicts, found.scene.values[:, notable])
+        edges = np.searchsorted(notable, seen.edges).tolist()
+        for begin, end in pairwise(edges):
+            yield sorted(verdicts[begin:end], key=lambda verdict: -verdict.risk)
+
+    def _told(self, found: Judgement, which: I8, subject: I8, time: F8, evidence: Array, thought: F8) -> list[Verdict]:
+        """Verdicts of some evaluations; `evidence` (2, verdicts) and `thought` are of `suspicion.remember`."""
+        inside, learned = subject <= self._vms, found.learned[which]
+        agreed, repeated = np.bitwise_count(evidence) >= AGREEING
+        risk = np.maximum(found.risk(which), thought)
+        confirmed = (agreed | repeated) & found.acted(which)
+        at_once = needed_at_once(learned, ~inside)
+        columns = (subject, inside, time, risk, learned, confirmed, at_once, agreed, repeated, found.enough[which])
+        rows = zip(found.findings(which), *(column.tolist() for column in columns), strict=True)
+        return [
+            Verdict(
+                subject=who,
+                vm=who if is_vm else 0,
+                address=None if is_vm else self.subjects.address(who),
+                time=when,
+                risk=high,
+                learned_p=p,
+                findings=findings,
+                confirmed=sure,
+                action=advised(findings, needed, agree, repeat, enough),
+            )
+            for findings, who, is_vm, when, high, p, sure, needed, agree, repeat, enough in rows
+        ]
 
     def _reuse(self, recycled: I8) -> None:
         self._windows.forget(recycled)
         self._services.forget(recycled)
         self._odd.forget(recycled)
-        self._suspicion.forget(recycled)
-        self._history[:, recycled] = 0
+        self._memory.forget(recycled)
 
-    def _evaluate(self, now: float, active: I8, dealings: Dealings) -> list[Verdict]:
-        values = self._windows.values(active)
-        vm = np.where(active <= self._vms, active, 0)
-        segment = self._segment[active]
-        if self.learner is not None:
-            self.learner.add_windows(now, active, vm, segment, values)
-        if self.baseline is None:
-            return []
-        own, group = self.baseline.usual(vm, segment)
-        dealer = np.searchsorted(active, dealings.rows["subject"])
-        judged = active[np.minimum(dealer, len(active) - 1)] == dealings.rows["subject"]
-        dealings, dealer = dealings.take(judged), dealer[judged]
-        scene = Scene(values, own, group, vm == 0, dealings, dealer)
-        strengths = np.stack([behaviour.strength(scene) for behaviour in behaviours.ALL])
-        self._blame(now, scene)
-        flows = feature(values, "flows", OddFlows.SECONDS)
-        windows = self.baseline.window_p(segment, values, now - self._began)
-        learned = np.minimum(windows, self._odd.p(active, now, flows))
-        found = strengths >= 1
-        # There is no baseline of what strangers do: towards an outside address the behaviour decides alone.
-        agreed = found[_ACTS].any(axis=0) & ((learned <= AGREE_P) | scene.outside)
-        if self.following is not None:
-            self.following.windows(now, vm, segment, values, learned, found[_ACTS].any(axis=0))
-        enough = np.where(self._knows(segment), OVERWHELMING, CLEAR)
-        repeated = found[_PASSIVE].any(axis=0) | (strengths[_ACTS] >= enough).any(axis=0)
-        self._history[:, active] = (self._history[:, active] << 1 | [agreed, repeated]) & _LAST_THREE
-        notable = np.flatnonzero(found.any(axis=0) | (learned <= UNUSUAL_P))
-        verdicts = [
-            self._verdict(now, int(active[i]), int(i), scene, strengths[:, i], float(learned[i]), float(enough[i]))
-            for i in notable
-        ]
-        if self.attacks is not None and verdicts:
-            verdicts = self.attacks.name(verdicts, values[:, notable])
-        return sorted(verdicts, key=lambda verdict: -verdict.risk)
 
-    def _knows(self, segment: Array) -> Bool:
-        """Was enough learned for windows of these segments to be judged by a model of their own?"""
-        assert self.baseline is not None
-        windows = self.baseline.windows
-        models = [windows.get(number, windows[POOLED]) for number in segment.tolist()]
-        return np.array([any(model.weights for model in of.values()) for of in models], bool)
+def _reach(edges: I8, first: int, count: int) -> int:
+    """The step behind those that begin less than `count` events after step `first` does."""
+    return min(int(np.searchsorted(edges, edges[first] + count)), len(edges) - 1)
 
-    def _blame(self, now: float, scene: Scene) -> None:
-        """Remember what was found in dealings with one service."""
-        for behaviour in behaviours.DEALINGS:
-            each = behaviour.each(scene.dealings)
-            bad = each >= 1
-            self._services.blame(scene.dealings.slots[bad], risk_of_strength(each[bad]), now)
 
-    def _verdict(
-        self, now: float, subject: int, i: int, scene: Scene, strengths: F8, learned: float, enough: float
-    ) -> Verdict:
-        found = [
-            Finding(
-                b.name, b.technique, float(strengths[k]), b.reason(scene, i), b.action != ALERT, b.action, b.passive
-            )
-            for k, b in enumerate(behaviours.ALL)
-            if strengths[k] >= 1
-        ]
-        findings = tuple(sorted(found, key=lambda finding: (not finding.acts, -finding.strength)))
-        deeds = tuple(finding for finding in findings if not finding.passive)
-        for about in About:
-            grounds = tuple(f for f in findings if f.acts and _ABOUT[f.behaviour] == about)
-            if grounds:
-                self._suspicion.raise_to(about, subject, risk_of(grounds, 1.0), now)
-        thought = [float(self._suspicion.now(about, np.array([subject]), np.array([now]))[0]) for about in About]
-        is_vm = self.subjects.is_vm(subject)
-        agreed, repeated = (int(bits).bit_count() >= AGREEING for bits in self._history[:, subject])
-        return Verdict(
-            subject=subject,
-            vm=subject if is_vm else 0,
-            address=None if is_vm else self.subjects.address(subject),
-            time=now,
-            risk=max(risk_of(deeds, learned), *thought),
-            learned_p=learned,
-            findings=findings,
-            confirmed=(agreed or repeated) and any(finding.acts for finding in deeds),
-            action=advised(findings, learned <= AGREE_P or not is_vm, agreed, repeated, enough),
-        )
+@compiled
+def _dealers(subject: I8, edges: I8, dealer: Array, dealing_edges: I8, subjects: int) -> I8:
+    """Position of the subject of each dealing among those who are looked at in its step; -1 where it is not."""
+    found, place = np.full(len(dealer), -1), np.full(subjects, -1)
+    for k in range(len(edges) - 1):
+        for i in range(edges[k], edges[k + 1]):
+            place[subject[i]] = i
+        for i in range(dealing_edges[k], dealing_edges[k + 1]):
+            if place[dealer[i]] >= edges[k]:
+                found[i] = place[dealer[i]]
+    return found

@@ -1,7 +1,7 @@
 """How unusual a row of features is: an autoencoder and clusters, fitted by scikit-learn, served as matrix products.
 
 scikit-learn is imported where it fits, not before: an analyzer that comes back with a saved baseline is there sooner.
-What is served are plain arrays of 32-bit floats.
+What is served are plain arrays of 32-bit floats, column by column (`analyzer.deviation`).
 """
 
 from __future__ import annotations
@@ -11,26 +11,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from analyzer.compiled import compiled
-from analyzer.flows import F8, I8
+from analyzer.deviation import from_expected, from_nearest, scaled
+from analyzer.flows import F4, F8, Bool
 from analyzer.tails import Tail
 
 if TYPE_CHECKING:
     from sklearn.neural_network import MLPRegressor
 
-F4 = NDArray[np.float32]
 SMALLEST_SCALE = 0.3
 """Deviation of a feature is never thought smaller: features are logarithms, or 0 and 1."""
-FARTHEST = 12.0
-"""Standard deviations beyond which far is far."""
-WORST = 3
-"""A row is as unusual as its most deviating features: an attack moves some, not all."""
 SMALLEST_TRAINING = 40
 """Rows below which nothing is fitted."""
 LARGEST_TRAINING = 20_000
+BLOCKS = 20
+"""Rows are divided into so many blocks in order of time; every fourth is held out for the tail."""
+FEWEST_BLOCKS = 4
+LONG = 3.0
+"""Times the length of a window that a block of windows lasts, where that leaves blocks enough."""
 BATCHES = 25
 """Steps of the autoencoder's training in one round over the rows."""
 
@@ -55,8 +54,9 @@ class Density:
 
     @classmethod
     def fit(
-        cls, rows: F8, seed: int, left_out: tuple[int, ...] = (), *, ignored: tuple[int, ...] = (), folds: int = 0
-    ) -> Density:
+        cls, rows: F8, seed: int, left_out: tuple[int, ...] = (), *, ignored: tuple[int, ...] = (),
+        independent: float = np.inf, time: F8 | None = None, lasting: float = 0.0,
+    ) -> Density:  # fmt: skip
         """Fit on (n, features), in order of time; blocks of it are held out for the tail.
 
         Rows with a value that is not finite are left out. With less than `SMALLEST_TRAINING` the result is the prior.
@@ -66,26 +66,31 @@ class Density:
             seed: of every random choice.
             left_out: columns that count only if they varied.
             ignored: columns that never count.
+            independent: as how many rows they count for the tail, where they overlap.
+            time: (n,) when each row ended, if it lasted.
+            lasting: seconds that each row lasted, so that those less apart overlap.
         """
-        rows = rows[np.isfinite(rows).all(axis=1)]
-        if len(rows) < SMALLEST_TRAINING:
-            return cls.prior(rows.shape[1], rows, ignored)
-        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), LARGEST_TRAINING)).astype(np.int64)]
+        finite = np.flatnonzero(np.isfinite(rows).all(axis=1))
+        if len(finite) < SMALLEST_TRAINING:
+            return cls.prior(rows.shape[1], rows[finite], ignored)
+        taken = finite[np.linspace(0, len(finite) - 1, min(len(finite), LARGEST_TRAINING)).astype(np.int64)]
+        rows = rows[taken]
         scale = np.maximum(rows.std(axis=0), SMALLEST_SCALE)
         dead = [*ignored, *(c for c in left_out if np.ptp(rows[:, c]) == 0)]
         scale[dead] = np.inf
-        held = (np.arange(len(rows)) * 20 // len(rows)) % 4 == 3  # 20 blocks of time, every fourth held out
+        held, known = _divided(np.zeros(len(rows)) if time is None else time[taken], lasting)
         none = np.zeros((1, rows.shape[1]), np.float32)
         bare = cls(_f4(rows.mean(axis=0)), _f4(scale), (), (), none, 1.0, 1.0, Tail.prior())
         z = bare.scaled(rows)
         k = int(np.clip(len(z) // 25, 1, 16))
+        learned = np.ascontiguousarray(z[known])
         with threadpool_limits(1):  # more threads than cores that are free wait for each other
-            net, clusters = _autoencoder(z[~held], seed), _clusters(z[~held], k, seed)
+            net, clusters = _autoencoder(learned, seed), _clusters(learned, k, seed)
         weights, biases = tuple(map(_f4, net.coefs_)), tuple(map(_f4, net.intercepts_))
         model = replace(bare, weights=weights, biases=biases, clusters=clusters)
-        error, distance = (max(float(np.quantile(x, 0.9)), SMALLEST_SCALE) for x in model.deviations(z[~held]))
+        error, distance = (max(float(np.quantile(x, 0.9)), SMALLEST_SCALE) for x in model.deviations(learned))
         model = replace(model, error_usual=error, distance_usual=distance)
-        return replace(model, tail=Tail.fit(model.score(rows[held])))
+        return replace(model, tail=Tail.fit(model.score(rows[held]), independent * held.mean()))
 
     @classmethod
     def prior(cls, features: int, rows: F8 | None = None, ignored: tuple[int, ...] = ()) -> Density:
@@ -107,15 +112,30 @@ class Density:
 
     def scaled(self, rows: F8 | F4) -> F4:
         """Rows in standard deviations from the centre, within `FARTHEST`."""
-        return _scaled(np.ascontiguousarray(rows, np.float32), self.centre, self.scale)
+        return scaled(np.ascontiguousarray(rows.T, np.float32), self.centre, self.scale).T
 
     def deviations(self, z: F4) -> tuple[F4, F4]:
         """Reconstruction error and distance to the nearest cluster, each the mean of the `WORST` features."""
-        distance = _worst(z, self.clusters[_nearest(z, self.clusters)])
+        columns = np.ascontiguousarray(z.T)
+        distance = from_nearest(columns, self.clusters @ columns, np.ascontiguousarray(self.clusters.T))
         if not self.weights:
             return np.zeros(len(z), np.float32), distance
-        hidden = np.tanh(z @ self.weights[0] + self.biases[0])
-        return _worst(z, hidden @ self.weights[1] + self.biases[1]), distance
+        hidden = np.tanh(self.weights[0].T @ columns + self.biases[0][:, None])
+        return from_expected(columns, self.weights[1].T @ hidden + self.biases[1][:, None]), distance
+
+
+def _divided(time: F8, lasting: float) -> tuple[Bool, Bool]:
+    """Which rows are held out, and which are learned from: none of these overlaps one that is held out.
+
+    A window that overlaps one that was learned from is no news to the model, and a tail made of such is too light. Of a
+    learning so short that next to nothing would be left, all that is not held out is learned from.
+    """
+    blocks = BLOCKS if lasting <= 0 else int(np.clip(np.ptp(time) / (LONG * lasting), FEWEST_BLOCKS, BLOCKS))
+    held = (np.arange(len(time)) * blocks // len(time)) % 4 == 3
+    ends = np.sort(time[held])
+    overlapping = np.searchsorted(ends, time - lasting, "right") < np.searchsorted(ends, time + lasting, "left")
+    apart = ~held & ~overlapping
+    return held, apart if apart.sum() >= SMALLEST_TRAINING // 2 else ~held
 
 
 def _f4(values: F8) -> F4:
@@ -146,46 +166,3 @@ def _autoencoder(z: F4, seed: int) -> MLPRegressor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a net stopped early is a wider net, not a wrong one
         return net.fit(z, z)
-
-
-def _nearest(z: F4, clusters: F4) -> I8:
-    """Row of the nearest cluster; |z|^2 is the same for all and left away."""
-    return np.asarray(((clusters**2).sum(axis=1) - 2 * z @ clusters.T).argmin(axis=1))
-
-
-@compiled
-def _scaled(rows: F4, centre: F4, scale: F4) -> F4:
-    """Not a number counts as 0 before centring, like silence; what is infinite is far."""
-    z = np.empty_like(rows)
-    for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            value = rows[i, j]
-            if np.isnan(value):
-                value = np.float32(0.0)
-            deviation = np.float32(0.0) if np.isinf(scale[j]) else (value - centre[j]) / scale[j]
-            z[i, j] = min(max(deviation, np.float32(-FARTHEST)), np.float32(FARTHEST))
-    return z
-
-
-@compiled
-def _worst(z: F4, other: F4) -> F4:
-    """Mean of the `WORST` largest differences of each row."""
-    count, width = z.shape
-    most = min(WORST, width)
-    result = np.empty(count, np.float32)
-    largest = np.empty(most, np.float32)
-    for i in range(count):
-        largest[:] = 0.0
-        for j in range(width):
-            value = abs(z[i, j] - other[i, j])
-            if value > largest[0]:
-                place = 0  # ascending; the smallest of them falls out
-                while place + 1 < most and value > largest[place + 1]:
-                    largest[place] = largest[place + 1]
-                    place += 1
-                largest[place] = value
-        total = np.float32(0.0)
-        for value in largest:
-            total += value
-        result[i] = total / most
-    return result

@@ -25,7 +25,8 @@ from analyzer.flows import Array, Bool
 from runtime.errors import SettingsError
 
 RECHECK_SECONDS = 1.0
-"""A port of this machine may have another owner after so long."""
+"""A port of this machine may have another owner after so long. Who was believed and is gone is for as long again, if
+nobody else is there: a switch that makes its sockets anew, as when a port goes down, leaves datagrams that wait."""
 MOST_SOURCES = 4096
 """Senders remembered; a forger who tries all ports makes them be forgotten, and asked for anew."""
 
@@ -127,11 +128,14 @@ class Exporters:
             return trusted
         if len(self._sources) >= MOST_SOURCES:
             self._sources.clear()
-        trusted = self._ask(IPv4Address(source >> 16), source & 0xFFFF)
-        self._sources[source] = trusted, now + RECHECK_SECONDS
-        return trusted
+        found = self._ask(IPv4Address(source >> 16), source & 0xFFFF)
+        if found is None and trusted and now < until + RECHECK_SECONDS:
+            return True
+        self._sources[source] = bool(found), now + RECHECK_SECONDS
+        return bool(found)
 
-    def _ask(self, address: IPv4Address, port: int) -> bool:
+    def _ask(self, address: IPv4Address, port: int) -> bool | None:
+        """May a sender report? None: there is none any more."""
         if any(address in network for network in self._networks):
             return True
         receiver = self._receiver[0]
@@ -142,7 +146,7 @@ class Exporters:
         except OSError as error:
             log.warning("the kernel does not tell who sends from %s port %d: %s", address, port, error.strerror)
             return False
-        return uid in self._uids
+        return None if uid is None else uid in self._uids
 
 
 def reporting_uids(ovsdb: str) -> frozenset[int]:

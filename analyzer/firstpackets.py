@@ -14,6 +14,7 @@ from analyzer import hello, packets
 from analyzer.bindings import Bindings
 from analyzer.copies import Copies
 from analyzer.dns import message as dns
+from analyzer.dns.counts import NameCount, NameCounts
 from analyzer.dns.oddness import Oddness
 from analyzer.dns.passive import Exchange, PassiveDns
 from analyzer.evidence import Evidence, Kind
@@ -21,7 +22,7 @@ from analyzer.packets import Claim, Segment, UnreadableFrameError
 from runtime.settings import TapSettings
 from topology.model import Inventory, Vm
 
-NAMES, HELLOS = 23, 24
+NAMES, HELLOS = 25, 26
 """Tables of the pipeline (docs/pipeline.md) whose copies are read here."""
 MOST_PER_SECOND = 3000
 """Copies that are read, which takes a third of a second: the rest of it is for flows."""
@@ -44,7 +45,7 @@ class FirstPackets:
         self._bindings = Bindings(inventory)
         self.dns = PassiveDns(settings.resolvers, len(inventory.vms), salt)
         self.evidence = Evidence()
-        self._oddness = Oddness()
+        self._oddness, self._counts = Oddness(), NameCounts()
         self.read = 0
         self.unreadable = 0
         self.shed = 0
@@ -73,10 +74,12 @@ class FirstPackets:
             for time, port, frame in ends:
                 self._read(reader, time, self.vm_on(dpid, port), frame)
 
-    def tick(self) -> None:
-        """Once a second or so: look at the questions and answers that came."""
-        for odd in self._oddness.judge(self.dns.events.drain()):
+    def tick(self) -> list[NameCount]:
+        """Once a second or so: look at the questions and answers that came; what they add to the windows of VMs."""
+        events = self.dns.events.drain()
+        for odd in self._oddness.judge(events):
             self.evidence.note(odd.time, Kind.ODD_DNS, self._inventory.vm_by_number[odd.vm].name, odd.what)
+        return self._counts.of(events)
 
     def status(self) -> dict[str, Any]:
         """For `status`."""

@@ -18,8 +18,9 @@ import numpy as np
 
 from analyzer.baseline import FLOW_SAMPLE, WINDOW, Baseline, Learner, Reservoir
 from analyzer.drift import Drift, SegmentDrift
-from analyzer.flows import F8, I8, U8, Array, Bool
+from analyzer.flows import F4, F8, I8, U8, Array, Bool
 from analyzer.known import KnownKeys, keys_of
+from analyzer.peers import Peers, exchanges
 
 BLOCKS = 4
 """Parts that the delay is divided into."""
@@ -40,6 +41,7 @@ class _Block:
     windows: Reservoir = field(default_factory=lambda: Reservoir(MOST_HELD))
     flows: Reservoir = field(default_factory=lambda: Reservoir(MOST_HELD))
     peers: list[Array] = field(default_factory=list)
+    dealt: Peers = field(default_factory=Peers)
     suspects: set[int] = field(default_factory=set)
 
 
@@ -62,6 +64,7 @@ class Following:
         self._blocks: deque[_Block] = deque()
         self._learner = Learner()
         self._peers: list[Array] = []
+        self._dealt = Peers(current.known.dealt)
         self._drift = Drift(vms)
         self._sampled = np.full(vms + 1, -np.inf)
         self.left_out = 0
@@ -70,13 +73,14 @@ class Following:
     def peers(self, now: float, rows: Array) -> None:
         """Events whose initiators may get to know whom they talk to."""
         held = np.zeros(len(rows), _HELD_PEER)
-        held["vm"], held["keys"] = rows["src_vm"], np.stack(keys_of(rows, self._known.salt), axis=1)
+        held["vm"], held["keys"] = rows["src_vm"], keys_of(rows, self._known.salt)
         block = self._block(now)
         block.peers.append(np.unique(held))
+        block.dealt.add(exchanges(rows))
         if len(block.peers) > 64:
             block.peers = [np.unique(np.concatenate(block.peers))[: 4 * MOST_HELD]]
 
-    def flows(self, rows: Array, features: F8) -> None:
+    def flows(self, rows: Array, features: F4) -> None:
         """Finished flows."""
         if not len(rows):
             return
@@ -107,10 +111,10 @@ class Following:
 
     def successor(self) -> Callable[[int, str], Relearned]:
         """Fits the next baseline from (seed, inventory digest), in any thread; gathering begins anew."""
-        learner, peers = self._learner, self._peers
+        learner, peers, dealt = self._learner, self._peers, self._dealt.rows()
         self._learner, self._peers = Learner(), []
         deployed = tuple(found.segment for found in self.drift() if found.deployment)
-        return partial(_fit, self._anchor, self._known, learner, peers, deployed, self._vms)
+        return partial(_fit, self._anchor, self._known, learner, peers, dealt, deployed, self._vms)
 
     def _block(self, now: float) -> _Block:
         """The part that `now` falls in; what is old enough goes over to the learner."""
@@ -136,11 +140,12 @@ class Following:
             self._learner.add_flows(rows["segment"], rows["values"])
         if block.peers:
             self._peers.append(clean(np.unique(np.concatenate(block.peers))))
+        self._dealt.add(clean(block.dealt.rows()))
 
 
 def _fit(
-    anchor: Baseline, known: KnownKeys, learner: Learner, peers: list[Array], deployed: tuple[int, ...], vms: int,
-    seed: int, inventory: str,
+    anchor: Baseline, known: KnownKeys, learner: Learner, peers: list[Array], dealt: Array,
+    deployed: tuple[int, ...], vms: int, seed: int, inventory: str,
 ) -> Relearned:  # fmt: skip
     def borne(windows: Array) -> Bool:
         p = anchor.window_p(windows["segment"], windows["values"].astype(np.float64).transpose(1, 0, 2))
@@ -151,11 +156,12 @@ def _fit(
         return np.asarray((p >= ANCHOR_P) | np.isin(flows["segment"], deployed))
 
     fresh = np.concatenate([part["keys"] for part in peers]) if peers else np.zeros((0, 3), np.uint64)
-    merged = _merged(known, fresh)
+    merged = _merged(known, fresh, dealt)
     learner.keep(borne, borne_flows)
     return Relearned(learner.fit(merged, vms, seed, inventory, warm_up=0.0), deployed)
 
 
-def _merged(known: KnownKeys, fresh: U8) -> KnownKeys:
+def _merged(known: KnownKeys, fresh: U8, dealt: Array) -> KnownKeys:
     tables = (known.peers, known.outside, known.services)
-    return KnownKeys(known.salt, *(np.union1d(old, fresh[:, i]) for i, old in enumerate(tables)))
+    merged = [np.union1d(old, fresh[:, i]) for i, old in enumerate(tables)]
+    return KnownKeys(known.salt, merged[0], merged[1], merged[2], dealt)

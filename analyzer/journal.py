@@ -72,6 +72,15 @@ class Journal:
             if time > since
         ]
 
+    def highest_since(self, since: float) -> dict[str, float]:
+        """Highest risk of each subject that had some after `since` (epoch seconds)."""
+        highest: dict[str, float] = {}
+        for time, name, risk, _ in reversed(self._points):
+            if time <= since:
+                break
+            highest[name] = max(risk, highest.get(name, 0.0))
+        return highest
+
     def highest(self) -> dict[str, float]:
         """Subjects with risk now: name -> risk at its last verdict."""
         return {name: round(risk, 1) for name, (_, risk, _) in self._now.items()}

@@ -15,6 +15,11 @@ FULLEST = 0.6
 """Share of taken slots above which open addressing gets slow."""
 
 
+def slots_for(entries: int) -> int:
+    """A power of two of slots, of which so many keys fill no more than `FULLEST`."""
+    return 1 << max(4, int(np.ceil(np.log2(max(entries, 1) / FULLEST))))
+
+
 def mix(salt: int, *columns: Array) -> U8:
     """64-bit keys of rows of integer columns, never 0 (mixing steps of splitmix64, Steele et al. 2014).
 
@@ -68,7 +73,7 @@ class KeyTable:
 
     def __init__(self, entries: int) -> None:
         """Room for at least `entries` keys."""
-        self.size = 1 << max(4, int(np.ceil(np.log2(max(entries, 1) / FULLEST))))
+        self.size = slots_for(entries)
         self.keys = np.zeros(self.size, np.uint64)
         self.used = 0
 

@@ -74,6 +74,9 @@ class Learning:
             self.problem, saved = str(error), None
         if saved is not None:
             self._judge(saved)
+        elif self._seen is not None and not self.problem:
+            self.problem = f"baseline {self._seen} was learned under another inventory; learning anew"
+            log.warning("%s", self.problem)
 
     def step(self, now: float, flows: bool) -> None:
         """Go on to the next phase when it is time; `flows`: some came in since the last step."""

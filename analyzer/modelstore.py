@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,12 +23,13 @@ from analyzer.models.signing import Signer, Trust
 from analyzer.observe import FEATURES
 from analyzer.windows import LENGTHS
 from runtime.errors import ModelError
+from runtime.files import replacing
 from topology.model import Inventory
 
 MODEL = "baseline.joblib"
 KIND = "baseline"
-FORMAT = 3
-"""3: signed, float32."""
+FORMAT = 4
+"""4: tails that know how little was seen."""
 CURRENT, ANCHOR = "current", "anchor"
 KEPT = 10
 """Versions; older ones are removed, the anchor never."""
@@ -189,9 +189,8 @@ class ModelStore:
         return int(text)
 
     def _point(self, name: str, number: int) -> None:
-        fresh = self.folder / f".{name}.{os.getpid()}"
-        fresh.write_text(f"{number}\n")
-        fresh.replace(self.folder / name)
+        with replacing(self.folder / name) as fresh:
+            fresh.write_text(f"{number}\n")
 
     def _prune(self) -> None:
         kept = {self._pointed(CURRENT), self._pointed(ANCHOR), *self._numbers()[-KEPT:]}

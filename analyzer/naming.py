@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_address
 
 from analyzer.dns.passive import PassiveDns
-from analyzer.risk import Verdict
+from analyzer.risk import Finding, Verdict
 from topology.model import Address
 
 _ADDRESS = re.compile(
@@ -35,5 +36,8 @@ def explained(verdict: Verdict, dns: PassiveDns) -> Verdict:
     def name_of(address: Address) -> str | None:
         return dns.name_of(verdict.vm, address) if verdict.vm else dns.anybodys_name_of(address)
 
-    findings = tuple(replace(finding, reason=named(finding.reason, name_of)) for finding in verdict.findings)
+    def tell(finding: Finding) -> str:
+        return named(finding.reason, name_of)
+
+    findings = tuple(replace(finding, tell=partial(tell, finding)) for finding in verdict.findings)
     return replace(verdict, findings=findings)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.compiled import Row, compiled, signed
-from analyzer.flows import ACK, ANSWERS_SHIFT, I8, RST, SYN, TCP, U8, Array, Fate, FlowState
+from analyzer.flows import ACK, ANSWERS_SHIFT, FIN, I8, PSH, RST, SYN, TCP, U8, Array, Fate, FlowState
 from analyzer.keytable import mixed, place_of
 
 IDLE_SECONDS = 120.0
@@ -23,6 +23,8 @@ REOPEN_SECONDS = 1.0
 time of its first packet, so what goes on never looks like that.)"""
 REFUSED_PACKETS = 3
 """A reset within so many packets of either side is a refusal."""
+HEADERS = np.uint64(60)
+"""Bytes of a packet's headers, rather many: what is more is data, which no probe of a port carries."""
 
 EARLIER_SECONDS = 0.0015
 """Who was seen so much earlier was seen first: exporters round to milliseconds, twice."""
@@ -227,7 +229,9 @@ def _compare_ends(found: Row, row: Row, mark: Row, opening: Row, other: Row) -> 
         if row.src_pkts > _NONE and row.dst_pkts == _NONE and other.pkts > _NONE:
             found.turned = _says(found.tcp, other, row.start) > 0
         elif row.dst_pkts > _NONE and row.src_pkts == _NONE and opening.pkts > _NONE:
-            found.turned = _says(found.tcp, opening, row.start) < 0
+            # To SYN-ACKs alone a reset is no answer: it is what the initiator says that has forgotten its SYN.
+            refuses = found.tcp and _accepting(row.flags) and opening.flags & SYN == 0
+            found.turned = _says(found.tcp, opening, row.start) < 0 and not refuses
     known = signed(mark.fate) >> (ANSWERS_SHIFT if mark.upper else 0) & _NIBBLE
     found.changed = turns(known, opening.fate)
 
@@ -257,11 +261,24 @@ def _answers(half: Row) -> bool:
 
 
 @compiled
+def _accepts(half: Row, other: Row) -> bool:
+    """Is it nothing but SYN-ACKs, sent again perhaps? Who opens has an answer to its SYN before it acknowledges."""
+    return bool(_accepting(half.flags) and other.flags & SYN == 0)
+
+
+@compiled
+def _accepting(flags: int) -> bool:
+    """Are these the flags of SYN-ACKs alone?"""
+    return bool(flags & (SYN | ACK | PSH | FIN | RST) == SYN | ACK)
+
+
+@compiled
 def _upper_opens(tcp: bool, side: Row, lower: Row, upper: Row) -> tuple[bool, bool]:
     """Is the upper end a flow's initiator, and has it, or the other one, said so itself? `side`: one of the flow's.
 
-    In this order: who sent a SYN and no ACK; who did not answer with a lone SYN-ACK, RST, ICMP reply or error; who was
-    seen first; who talks to the lower port; who was seen at all.
+    In this order: who sent a SYN and no ACK; who did not send SYN-ACKs alone, to no SYN that was seen; who did not
+    answer with a lone SYN-ACK, RST, ICMP reply or error; who was seen first; who talks to the lower port; who was seen
+    at all.
     """
     lower_seen, upper_seen = lower.pkts > _NONE, upper.pkts > _NONE
     if tcp:
@@ -269,6 +286,9 @@ def _upper_opens(tcp: bool, side: Row, lower: Row, upper: Row) -> tuple[bool, bo
         upper_asks = upper_seen and upper.flags & (SYN | ACK) == SYN
         if lower_asks != upper_asks:
             return upper_asks, True
+        lower_accepts, upper_accepts = _accepts(lower, upper), _accepts(upper, lower)
+        if lower_accepts != upper_accepts:
+            return lower_accepts, lower_seen and upper_seen
     lower_answers = lower_seen and (lower.answers or (tcp and _answers(lower)))
     upper_answers = upper_seen and (upper.answers or (tcp and _answers(upper)))
     if lower_answers != upper_answers:
@@ -352,7 +372,7 @@ def _merge_one(row: Row, mark: Row, event: Row, found: Row) -> None:
             row.src_vm, row.vfn, row.port = event.src_vm, event.vfn, event.port
     sent = row.src_pkts > _NONE
     tcp = row.proto == TCP
-    failed = tcp and sent and refused(row.flags, row.src_pkts, row.dst_pkts)
+    failed = tcp and sent and refused(row.flags, row.src_pkts, row.dst_pkts, row.src_bytes)
     has = (_NEW if sent else 0) | (_FAILED if failed else 0)
     unsent = 0 if sent else _ANSWERED_ONLY
     event.state = (has & ~known) | unsent
@@ -364,9 +384,13 @@ def _merge_one(row: Row, mark: Row, event: Row, found: Row) -> None:
 
 
 @compiled
-def refused(flags: Any, src_pkts: Any, dst_pkts: Any) -> Any:
-    """Reset before anything was exchanged (a TCP flow, or columns of them)."""
-    return (flags & RST != 0) & (src_pkts <= REFUSED_PACKETS) & (dst_pkts <= REFUSED_PACKETS)
+def refused(flags: Any, src_pkts: Any, dst_pkts: Any, src_bytes: Any) -> Any:
+    """Reset before anything was exchanged (a TCP flow, or columns of them).
+
+    What pushes data without a SYN, and is reset, is the end of a connection that was begun before: nobody was refused.
+    """
+    left = (flags & (SYN | PSH) == PSH) & (src_bytes > HEADERS * src_pkts)
+    return (flags & RST != 0) & (src_pkts <= REFUSED_PACKETS) & (dst_pkts <= REFUSED_PACKETS) & ~left
 
 
 @compiled

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
-import signal
-import socket
+import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Any
 
 from analyzer import warm
 from analyzer.archive.schema import Encoder
@@ -16,17 +18,19 @@ from analyzer.archive.writer import Writer
 from analyzer.collector import Collector
 from analyzer.enginelink import CONNECTED, EngineLink
 from analyzer.exporters import Exporters, networks_of, reporting_uids
+from analyzer.exposition import exposition
 from analyzer.live import SLICE_ROWS, Live
+from analyzer.measuring import measured
+from analyzer.pacing import Pacing
 from analyzer.queries import Queries
-from runtime import cores
+from runtime import cores, loglevel
 from runtime import log as logs
 from runtime.channel import Message, Peer, Server
+from runtime.ending import ORPHAN_SECONDS, Company, on_signals
 from runtime.errors import ChannelError, DynsegError
 from runtime.settings import Settings
 from topology import inventory as inventories
 
-ORPHAN_SECONDS = 30.0
-"""Without control for so long, the process ends."""
 GATHER_SECONDS = 0.005
 """A burst of datagrams is left to come in for so long before it is worked on."""
 COLLECTING_SECONDS = 0.15
@@ -35,6 +39,9 @@ DELAYS_SECONDS = 60.0
 """Of so long the delays are told: from a datagram's receipt by the kernel to the end of its judgement."""
 UPKEEP_SECONDS = 1.0
 """Between two looks for failed connections and finished flows."""
+SWITCH_SECONDS = 0.0005
+"""So soon another thread has its turn while the loop computes: what the loop tells the engine is written by one, and
+Python's own 5 ms would be felt by whoever waits for a verdict."""
 VERSION = "0.1.0"
 
 log = logging.getLogger("dynseg.analyzer")
@@ -61,33 +68,28 @@ class Process:
         self._archive = self._start_archive()
         self._live = Live(settings, self._inventory, self._archive)
         self._engine = EngineLink(settings.engine_socket, VERSION)
-        self._wake, self._awake = socket.socketpair()
-        for sock in (self._wake, self._awake):
-            sock.setblocking(False)
-        self._stopping = False
-        self._control: set[Peer] = set()
-        self._alone_since = time.monotonic()
+        self._control = Company()
         self._upkeep = 0.0
         self._waiting_since: float | None = None
-        self._copies_fed = 0.0
+        self._pacing = Pacing(SLICE_ROWS)
         self._delays: deque[tuple[float, float]] = deque()
         self._queries = Queries(self._live, self._collector, self._inventory, self._own_status)
+        segments = {segment.number: segment.name for segment in self._inventory.segments.values()}
+        self._exposition = exposition(self._queries.status, segments, VERSION)
 
     def run(self) -> int:
         """Work until told to stop, or until nobody wants the process any more."""
-        old = {sign: signal.signal(sign, self._stop) for sign in (signal.SIGTERM, signal.SIGINT)}
-        old_wake = signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        for file in (self._collector.sock, self._engine, self._awake, self._live.payload):
-            self._server.watch(file.fileno())
-        log.info("collecting NetFlow at %s:%d/udp", self._settings.netflow.listen, self._settings.netflow.port)
-        try:
-            while not self._stopping and not self._orphaned():
+        gc.collect()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.freeze()  # what is there by now stays; to look through it again and again takes longer than a burst may wait
+        with closing(self), on_signals() as ending:
+            for file in (self._collector.sock, self._engine, ending, self._live.payload):
+                self._server.watch(file.fileno())
+            log.info("collecting NetFlow at %s:%d/udp", self._settings.netflow.listen, self._settings.netflow.port)
+            while not ending.asked and not self._control.missed():
                 self._turn()
-        finally:
-            signal.set_wakeup_fd(old_wake)
-            for sign, handler in old.items():
-                signal.signal(sign, handler)
-            self.close()
+        if not ending.asked:
+            log.warning("nobody has asked for the analyzer in %g s: ending", ORPHAN_SECONDS)
         return 0
 
     def close(self) -> None:
@@ -98,8 +100,6 @@ class Process:
         self._live.close()
         if self._archive is not None:
             self._archive.close()
-        self._wake.close()
-        self._awake.close()
 
     def _exporters(self) -> Exporters:
         netflow, uids = self._settings.netflow, reporting_uids(self._settings.ovsdb.endpoint)
@@ -115,7 +115,7 @@ class Process:
     def _turn(self) -> None:
         """Wait for what comes, at most until something is due, and deal with it."""
         now = time.monotonic()
-        due = min(self._upkeep, self._copies_due())
+        due = min(self._upkeep, self._pacing.due(self._live.copies_waiting))
         if self._waiting_since is not None:
             due = min(due, self._waiting_since + GATHER_SECONDS)
         for event in self._server.poll(due - now):
@@ -128,12 +128,10 @@ class Process:
                 self._server.unwatch(self._collector.sock.fileno())  # it stays readable: polling would spin
             elif event.fileno == self._live.payload.fileno():
                 self._send(self._live.payload_found())
-            else:
-                self._awake.recv(4096)
         now = time.monotonic()
-        if now >= self._copies_due():
-            self._copies_fed = now
+        if now >= self._pacing.due(self._live.copies_waiting):
             self._send(self._live.feed_copies())
+            self._pacing.counted(now, time.monotonic())
         if self._waiting_since is not None and now >= self._waiting_since + GATHER_SECONDS:
             self._waiting_since = None
             self._server.watch(self._collector.sock.fileno())
@@ -158,27 +156,13 @@ class Process:
         if oldest is not None:
             self._note_delay(time.time() - oldest)
 
-    def _copies_due(self) -> float:
-        """When to count the copies that came: a tick after the last time, or as soon as they fill a slice."""
-        waiting = self._live.copies_waiting
-        if not waiting:
-            return float("inf")
-        return 0.0 if waiting >= SLICE_ROWS else self._copies_fed + self._settings.analyzer.tick_seconds
-
-    def _stop(self, *_: object) -> None:
-        self._stopping = True
-
-    def _orphaned(self) -> bool:
-        if self._control or time.monotonic() < self._alone_since + ORPHAN_SECONDS:
-            return False
-        log.warning("nobody has asked for the analyzer in %g s: ending", ORPHAN_SECONDS)
-        return True
-
     def _send(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            if message.kind == "propose":
-                log.info("proposing: %s", message.data)
             self._engine.send(message)
+            if message.kind == "propose":
+                data = message.data
+                carried = {"proposal": data["proposal"], "flows": self._live.newest_flows(data.get("source_vm"))}
+                log.info("proposing: %s", data, extra=carried)
 
     def _note_delay(self, seconds: float) -> None:
         now = time.monotonic()
@@ -205,13 +189,15 @@ class Process:
                 continue
             try:
                 self._live.take_from_engine(message, time.time())
+                if message.kind == "decided":
+                    told = {name: message.data.get(name) for name in ("rule", "proposal", "state", "reason")}
+                    log.info("the engine has decided", extra=told)
             except (KeyError, TypeError, ValueError, AttributeError):
                 log.exception("the engine sent a %s that is not understood: %s", message.kind, message.data)
 
     def _from_control(self, peer: Peer, message: Message | None) -> None:
         if message is None:
-            self._control.discard(peer)
-            self._alone_since = time.monotonic()
+            self._control.left(peer)
             if peer.fault:
                 log.warning("dropped a peer: %s", peer.fault)
             return
@@ -224,7 +210,7 @@ class Process:
         data = message.data
         if message.kind == "hello":
             if data.get("role") == "control":
-                self._control.add(peer)
+                self._control.came(peer)
         elif message.kind == "vfn_ports":
             self._live.set_ports(int(data["dpid"]), data["ports"])
         elif message.kind == "copies":
@@ -232,17 +218,25 @@ class Process:
         elif message.kind == "counters":
             self._live.take_counters(int(data["dpid"]), float(data["time"]), message.body)
         elif message.kind == "call":
-            status, value = self._queries.answer(str(data["method"]), data["params"])
             # As text in the body, which control passes on unread: a long time line would stop its hub.
-            answer = Message("result", {"request": data["request"], "status": status}, json.dumps(value).encode())
-            self._server.send(peer, answer)
+            status, text = self._answer(str(data["method"]), data["params"])
+            self._server.send(peer, Message("result", {"request": data["request"], "status": status}, text))
+        elif message.kind == "measure":
+            self._server.send(peer, measured(self._live.tally, int(data["after"]), self._queries.status()))
         else:
             log.error("a message of unknown kind %r came in", message.kind)
+
+    def _answer(self, method: str, params: Mapping[str, Any]) -> tuple[int, bytes]:
+        """HTTP status and text of the answer to a call."""
+        if method == "exposition":
+            return 200, self._exposition.text()
+        status, value = loglevel.answer(params) if method == "log_level" else self._queries.answer(method, params)
+        return status, json.dumps(value).encode()
 
 
 def run(settings: Settings) -> int:
     """Run the analyzer; its exit status. Ends on SIGTERM, or `ORPHAN_SECONDS` after control has gone."""
-    logs.configure("analyzer", settings.log_level)
+    logs.configure("analyzer", settings.log_level, settings.log_format)
     cores.forbid()
     try:
         process = Process(settings)

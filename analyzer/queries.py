@@ -68,7 +68,7 @@ class Queries:
         self._loop = loop
         self._started = time.time()
         self._calls: Mapping[str, Callable[[Mapping[str, Any]], tuple[int, Any]]] = {
-            "status": self._status,
+            "status": lambda _: (200, self.status()),
             "flows": self._flows,
             "names": self._names,
             "evidence": self._evidence,
@@ -113,12 +113,13 @@ class Queries:
     def _risk(self, params: Mapping[str, Any]) -> tuple[int, Any]:
         return 200, self._live.journal.risk(RiskParams.model_validate(params).since)
 
-    def _status(self, _: Mapping[str, Any]) -> tuple[int, Any]:
+    def status(self) -> dict[str, Any]:
+        """How the analyzer is."""
         collector, learning = self._collector, self._live.learning
         exporters = collector.exporters
         vfns = {vfn.number: vfn.name for vfn in self._inventory.vfns.values()}
         lost = {vfns.get(number, str(number)): count for number, count in collector.sequences.lost.items()}
-        return 200, {
+        return {
             "phase": str(learning.phase),
             "seconds_left": round(learning.seconds_left(time.monotonic()), 1),
             "problem": learning.problem,

@@ -8,6 +8,7 @@ steps before.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,15 @@ from analyzer.risk import Verdict
 from analyzer.site import SEGMENT, Site
 
 STEP_SECONDS = 1.0
-STEP_ROWS = 64
-"""A step ends with its second or with so many rows, then twice as many: a scan has news within a second."""
+STEP_ROWS = 4
+"""A step ends with its second or with so many rows, then twice as many: a scan has news within milliseconds. The lowest
+floors of what a stranger, or a VM at doors, may do are two and three, so to look sooner would show nothing."""
 AGAIN_SECONDS = 3600.0
 """The same advice on the same subject is not repeated sooner."""
 _SALT = 0x5EED
 _SEED = 7
+
+log = logging.getLogger("dynseg.analyzer.replay")
 
 
 @dataclass
@@ -56,9 +60,11 @@ def run(test: Path, train: Sequence[Path], internal: Sequence[str], out: Path) -
     site = Site.of(internal)
     learned = [read(path, site) for path in train]
     judged = read(test, site)
+    if len(judged) and not ((judged.rows["src_vm"] > 0) | (judged.rows["dst_vm"] > 0)).any():
+        log.warning("%s: none of its hosts is inside, so no VM is judged; name the site's networks by --internal", test)
     result = replay(learned, judged, site)
     out.mkdir(parents=True, exist_ok=True)
-    np.savetxt(out / "scores.csv", result.scores, fmt="%.4f", header="score", comments="")
+    (out / "scores.csv").write_text("score\n" + "".join(f"{score:.4f}\n" for score in result.scores.tolist()))
     (out / "rules.jsonl").write_text("".join(json.dumps(rule) + "\n" for rule in result.rules))
 
 
@@ -71,9 +77,8 @@ def learn(train: Sequence[FlowBatch], site: Site) -> Baseline:
     """What is normal in these recordings; without any, prior knowledge."""
     core = _core(site)
     for batch in train:
-        for part in batch.slices(STEP_SECONDS, STEP_ROWS):
-            core.finish(part.rows)
-            core.feed(part)
+        for _ in core.steps(batch, batch.steps(STEP_SECONDS, STEP_ROWS), whole=True):
+            pass
     return core.stop_learning()(_SEED, "")
 
 
@@ -83,12 +88,11 @@ def judge(baseline: Baseline, test: FlowBatch, site: Site) -> Replayed:
     core.judge_by(baseline)
     result = Replayed(np.zeros(len(test)))
     adviser = _Adviser(site)
-    done = 0
-    for part in test.slices(STEP_SECONDS, STEP_ROWS):
-        result.scores[done : done + len(part)] = core.score(part.rows, core.finish(part.rows))
-        done += len(part)
+    edges = test.steps(STEP_SECONDS, STEP_ROWS)
+    for done, step in zip(edges[1:].tolist(), core.steps(test, edges, whole=True), strict=True):
+        result.scores[done - len(step.risk) : done] = step.risk
         if done < len(test):  # whether the last step is over cannot be known
-            result.rules += adviser.rules(core.feed(part))
+            result.rules += adviser.rules(step.verdicts)
     return result
 
 
@@ -101,7 +105,7 @@ class _Adviser:
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        self._advisor = Advisor(steps=True)
+        self._advisor = Advisor()
         self._said: dict[tuple[str, str], float] = {}
 
     def rules(self, verdicts: list[Verdict]) -> list[dict[str, Any]]:

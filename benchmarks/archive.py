@@ -34,7 +34,7 @@ from analyzer.archive.writer import MOST_HELD, Writer
 from analyzer.flows import ACK, FIN, PSH, SYN, Array, FlowBatch, address_halves
 from analyzer.ledger import Parts
 from analyzer.names import Names
-from benchmarks.rows import Row, table, write
+from benchmarks.rows import Row, conclude
 from runtime.settings import ArchiveSettings
 from topology.model import Inventory, Segment, Vfn, Vm
 
@@ -75,10 +75,9 @@ class Workload:
         self._rng = np.random.default_rng(7)
         self._rules = InForce(Names(network))
         self._low = np.zeros(VMS + 1, np.uint64)
-        self._segment = np.zeros(VMS + 1, np.int16)
+        self._segment = np.array(network.segment_numbers, np.int16)
         for vm in network.vms.values():
             self._low[vm.number] = address_halves(str(vm.addresses[0]))[1]
-            self._segment[vm.number] = network.segment_number(vm)
         self._outside = np.uint64(address_halves("198.18.0.0")[1])
 
     def flows(self, count: int, begin: float, seconds: float, vfn: int | None = None) -> Judged:
@@ -244,9 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="archive-", dir=args.out) as made:
         found = measure(Path(made), args.flows, DAYS, args.archive)
-    write(found, args.out / "archive.json")
-    print(f"\n{table(found)}")
-    return 0 if all(row.met for row in found) else 1
+    return conclude(found, args.out / "archive.json")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.rows import Row, table, write
+from benchmarks.rows import Row, conclude
 from benchmarks.vfn.bench import Bench
 from mininet_labs import machine, marks
+from mininet_labs.children import exit_when_told
 from mininet_labs.run import Progress
 from runtime.errors import DynsegError
 
@@ -41,8 +41,7 @@ def run(name: str, description: str, parts: Parts, arguments: Sequence[str] | No
         The exit status, 0 when every target is met. Everything that was made is gone, also after an interruption.
     """
     args = _parser(description, parts).parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    exit_when_told()
     args.out.mkdir(parents=True, exist_ok=True)
     try:
         machine.check()
@@ -55,9 +54,7 @@ def run(name: str, description: str, parts: Parts, arguments: Sequence[str] | No
     except DynsegError as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 1
-    write(found, args.out / f"{name}.json")
-    print(f"\n{table(found)}")
-    return 0 if all(row.met for row in found) else 1
+    return conclude(found, args.out / f"{name}.json")
 
 
 def _parser(description: str, parts: Parts) -> argparse.ArgumentParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -41,6 +41,19 @@ def write(rows: Sequence[Row], path: Path) -> None:
     """Write a JSON list with one object a row, its keys the fields of `Row` and `met`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([{**asdict(row), "met": row.met} for row in rows], indent=2) + "\n")
+
+
+def conclude(rows: Sequence[Row], path: Path) -> int:
+    """Write the rows and print their table; returns the exit status, 0 when every target is met."""
+    write(rows, path)
+    print(f"\n{table(rows)}")
+    return 0 if all(row.met for row in rows) else 1
+
+
+def quantile(values: Iterable[float], share: float) -> float:
+    """The one of the values that this share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def table(rows: Sequence[Row]) -> str:

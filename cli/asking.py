@@ -14,8 +14,6 @@ limit = click.option("--limit", type=click.IntRange(1, 1000), default=50, show_d
 reason = click.option("--reason", help="Why; stands in the audit log.")
 seconds = click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Release it after this time.")
 
-RULE = ("id", "state", "action", "source_vm", "source_ip", "destination_vm", "protocol", "port", "scope", "risk")
-RULES = (*RULE, "issuer", "expires", "reasons")
 VMS = ("name", "segment", "vfn", "port", "mac", "addresses", "protected", "attached", "isolated", "rules")
 VFNS = ("name", "dpid", "bridge", "connected", "entries", "enforced", "enforced_ratio", "rules", "missing")
 NAMES = ("address", "name", "source", "first", "last", "expires")
@@ -23,12 +21,12 @@ EVIDENCE = ("time", "kind", "who", "what", "count")
 VERDICTS = ("time", "vm", "address", "risk", "behaviours", "reasons")
 
 
-def ask(verb: str, path: str, **fields: Any) -> Any:
-    """One request; the HTTP library is loaded only now, so that `--help` is quick."""
+def ask(verb: str, path: str, *, nulls: bool = False, **fields: Any) -> Any:
+    """One request; the HTTP library is loaded only now, so that `--help` is quick. With `nulls` None is sent, too."""
     from cli import client
 
-    body = fields if verb == "POST" else None
-    return client.ask(verb, path, None if verb == "POST" else fields, body)
+    in_body = verb in ("POST", "PUT")
+    return client.ask(verb, path, None if in_body else fields, fields if in_body else None, nulls=nulls)
 
 
 def show(answer: Any, as_json: bool, columns: Sequence[str] = ()) -> None:
@@ -99,75 +97,6 @@ def verdicts(limit: int, as_json: bool) -> None:
     show(ask("GET", "/v1/verdicts", limit=limit), as_json, VERDICTS)
 
 
-@click.command()
-@click.option("--state", help="Only rules in this state.")
-@as_json
-def rules(state: str | None, as_json: bool) -> None:
-    """The segmentation rules."""
-    show(ask("GET", "/v1/rules", state=state), as_json, RULES)
-
-
-@click.command()
-@click.argument("rule_id", metavar="RULE")
-@as_json
-def rule(rule_id: str, as_json: bool) -> None:
-    """One segmentation rule with its reasons and VFNs."""
-    show(ask("GET", f"/v1/rules/{quote(rule_id, safe='')}"), as_json)
-
-
-@click.command()
-@click.argument("vm_name", metavar="VM")
-@click.option("--scope", type=click.Choice(["all", "other_segments"]), help="How far; all by default.")
-@seconds
-@reason
-@as_json
-def isolate(vm_name: str, scope: str | None, seconds: float | None, reason: str | None, as_json: bool) -> None:
-    """Isolate a VM."""
-    path = f"/v1/vms/{quote(vm_name, safe='')}/isolate"
-    show(ask("POST", path, scope=scope, seconds=seconds, reason=reason), as_json)
-
-
-@click.command()
-@click.argument("source_ip")
-@click.argument("vm_name", metavar="DESTINATION_VM")
-@click.option("--port", type=click.IntRange(1, 65535), help="Destination port; all by default.")
-@click.option("--protocol", type=click.Choice(["tcp", "udp", "icmp", "any"]), default="any", show_default=True)
-@seconds
-@reason
-@as_json
-def allow(
-    *,
-    source_ip: str,
-    vm_name: str,
-    port: int | None,
-    protocol: str,
-    seconds: float | None,
-    reason: str | None,
-    as_json: bool,
-) -> None:
-    """Accept what an address or network sends to a VM."""
-    fields = {"source_ip": source_ip, "destination_vm": vm_name, "port": port, "protocol": protocol}
-    show(ask("POST", "/v1/rules", action="allow", **fields, seconds=seconds, reason=reason), as_json)
-
-
-@click.command()
-@click.argument("source_ip")
-@seconds
-@reason
-@as_json
-def deny(source_ip: str, seconds: float | None, reason: str | None, as_json: bool) -> None:
-    """Drop everything from and to an outside address."""
-    show(ask("POST", "/v1/rules", action="deny", source_ip=source_ip, seconds=seconds, reason=reason), as_json)
-
-
-@click.command()
-@click.argument("rule_id", metavar="RULE")
-@as_json
-def release(rule_id: str, as_json: bool) -> None:
-    """Take a rule back."""
-    show(ask("DELETE", f"/v1/rules/{quote(rule_id, safe='')}"), as_json)
-
-
 COMMANDS: tuple[click.Command, ...] = (
-    status, vfns, vms, vm, names, evidence, verdicts, rules, rule, isolate, allow, deny, release,
+    status, vfns, vms, vm, names, evidence, verdicts,
 )  # fmt: skip

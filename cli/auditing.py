@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
+
+from cli.asking import show
+from cli.flows import Moment
+
+if TYPE_CHECKING:
+    from policies.audit import AuditRow
+    from policies.auditreplay import Replayed
 
 database = click.option(
     "--database", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its file; the node's by default."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
+RULES = ("id", "state", "action", "about", "issuer", "created", "expires", "reasons")
 
 
 @click.group()
@@ -22,12 +32,14 @@ def audit() -> None:
 
 @audit.command()
 @database
+@click.option("--export", "exported", type=click.File(), help="Prove the lines of an export instead; - is the input.")
 @as_json
-def verify(database: Path | None, as_json: bool) -> None:
+def verify(database: Path | None, exported: TextIO | None, as_json: bool) -> None:
     """Prove the hash chain from the first record to the last; exit status 1 when it is broken."""
     from policies import audit as log
+    from policies.auditproof import prove
 
-    result = log.verify(_file(database))
+    result = log.verify(_file(database)) if exported is None else prove(exported)
     if as_json:
         click.echo(json.dumps(asdict(result), indent=2))
     elif result.error is None:
@@ -35,6 +47,78 @@ def verify(database: Path | None, as_json: bool) -> None:
     else:
         click.echo(f"BROKEN: {result.error}", err=True)
     sys.exit(0 if result.error is None else 1)
+
+
+@audit.command()
+@database
+@click.option("--format", "form", type=click.Choice(["ocsf", "cef"]), default="ocsf", show_default=True)
+@click.option("--since", type=Moment(), help="From the first record of that time on: 2026-11-22T10:00, 30m, 2h, 7d.")
+@click.option("--until", type=Moment(), help="Up to the last record of that time.")
+def export(database: Path | None, form: str, since: float | None, until: float | None) -> None:
+    """Print the records for others, one a line: OCSF events (JSON), or syslog (RFC 5424) with CEF.
+
+    `dynseg audit verify --export` proves their chain.
+    """
+    from policies import audit as log
+    from policies import auditcef, auditocsf
+    from policies.service import package_version
+
+    version, host = package_version(), socket.gethostname()
+
+    def line(row: AuditRow) -> str:
+        if form == "cef":
+            return auditcef.line(row, version, host)
+        return json.dumps(auditocsf.event_json(auditocsf.event(row, version)), separators=(",", ":"))
+
+    for row in log.rows(_file(database), since, until):
+        click.echo(line(row))
+
+
+@audit.command()
+@database
+@click.option("--at", type=Moment(), help="When: 2026-11-22T10:00, or 30m, 2h, 7d ago; now by default.")
+@as_json
+def replay(database: Path | None, at: float | None, as_json: bool) -> None:
+    """Rebuild from the records what was in force at a moment: rules, the policy's version, consents, the hold.
+
+    Without --at it is also compared with what the database holds; exit status 1 if that is something else.
+    """
+    from policies import audit as log
+    from policies.auditreplay import replay, replayed_json
+
+    file = _file(database)
+    found = replay(log.rows(file, until=at))
+    told = replayed_json(found)
+    wrong = _differences(found, file) if at is None else []
+    if as_json:
+        show({**told, "differences": wrong} if at is None else told, as_json)
+    else:
+        show({key: value for key, value in told.items() if key != "rules"}, as_json)
+        click.echo()
+        show(told["rules"], False, RULES)
+    for sentence in wrong:
+        click.echo(f"DIFFERENT: {sentence}", err=True)
+    sys.exit(1 if wrong else 0)
+
+
+def _differences(found: Replayed, file: Path) -> list[str]:
+    """Where the database holds something else than the records say."""
+    from policies import snapshot
+
+    stored = snapshot.read(file)
+    wrong = []
+    version = 0 if stored.version is None else stored.version.number
+    if version != found.version:
+        wrong.append(f"the database holds version {version} of the policy, the records say {found.version}")
+    rules: dict[str, Any] = {rule.id: rule for rule in stored.rules}
+    for identity in sorted(rules.keys() | found.live.keys()):
+        if identity not in found.live:
+            wrong.append(f"rule {identity}: only in the database")
+        elif identity not in rules:
+            wrong.append(f"rule {identity}: only in the records")
+        elif rules[identity] != found.live[identity]:
+            wrong.append(f"rule {identity}: another in the database")
+    return wrong
 
 
 @audit.command("list")

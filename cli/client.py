@@ -22,10 +22,13 @@ def ask(
     body: Mapping[str, Any] | None = None,
     seconds: float = ANSWER_SECONDS,
     role: Role = Role.OPERATOR,
+    *,
+    nulls: bool = False,
 ) -> Any:
     """The JSON answer of a request; fields that are None are left out.
 
     Args:
+        nulls: None in the body means something, so it is sent.
         seconds: how long to wait for it.
         role: whose token to show, of those in the tokens file.
 
@@ -42,7 +45,7 @@ def ask(
             verb,
             url + path,
             params=_given(query),
-            json=None if body is None else _given(body),
+            json=body if body is None or nulls else _given(body),
             headers={"Authorization": f"Bearer {_token(settings, role)}"},
             timeout=seconds,
         )

@@ -6,7 +6,21 @@ import sys
 
 import click
 
-from cli import asking, auditing, consents, evaluating, explaining, flows, importing, models, policies, processes
+from cli import (
+    asking,
+    auditing,
+    consents,
+    evaluating,
+    explaining,
+    flows,
+    importing,
+    logs,
+    models,
+    policies,
+    processes,
+    reporting,
+    ruling,
+)
 from runtime.errors import DynsegError
 
 
@@ -30,6 +44,7 @@ def main() -> None:
 for command in (
     *processes.COMMANDS,
     *asking.COMMANDS,
+    *ruling.COMMANDS,
     *policies.COMMANDS,
     *models.COMMANDS,
     evaluating.evaluate,
@@ -37,7 +52,9 @@ for command in (
     consents.consent,
     flows.flows,
     importing.import_,
+    logs.log,
     auditing.audit,
+    reporting.report,
 ):
     main.add_command(command)
 

@@ -68,7 +68,7 @@ def train(captures: tuple[str, ...], internal: str, out: Path, seed: int, note: 
     attack only and does not name it, write its class behind it: `scan.csv=scan`.
 
     Each capture is left out in turn and named by a model that has not seen it: the table that says what was called what
-    is printed, and written to OUT/confusion.json.
+    is printed, and written to OUT/confusion.json; so is what becomes of each class of attack when none was trained on.
     """
     from analyzer.models import known, labelled, samples, training
     from analyzer.models.signing import Signer
@@ -85,15 +85,23 @@ def train(captures: tuple[str, ...], internal: str, out: Path, seed: int, note: 
         click.echo(f"{read.name}: {len(read.batch)} flows, {len(parts[-1].rows)} of them to learn from", err=True)
     model = training.fit(parts, seed)
     confusion = training.across(parts, seed, lambda line: click.echo(line, err=True))
-    shares = confusion.shares()
+    shares, families = confusion.shares(), training.without_family(parts, seed)
     signer = Signer.of(load().model_key)
     known.save(out, training.with_calibration(model, shares), signer, training.digest(parts), note)
     told = [{"truth": truth, "said": said, "flows": count} for (truth, said), count in sorted(confusion.counts.items())]
-    report = {"captures": [part.name for part in parts], "asked": confusion.captures, "confusion": told, **shares}
+    report = {
+        "captures": [part.name for part in parts],
+        "asked": confusion.captures,
+        "confusion": told,
+        "families": families,
+        **shares,
+    }
     (out / "confusion.json").write_text(json.dumps(report, indent=1) + "\n")
     click.echo(confusion.table())
     for name, share in shares.items():
         click.echo(f"{name}: {share:.1%}")
+    for name, share in families.items():
+        click.echo(f"no {name} trained on: {share:.1%} of its flows called an attack")
     click.echo(f"written to {out}, signed by {signer.public}")
 
 

@@ -20,6 +20,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 APPLY_SECONDS = 130.0
 DIFF_SECONDS = 40.0
 HISTORY = ("version", "state", "actor", "created", "enforced_at", "again", "refused")
+HARM = ("time", "rule", "version", "decision", "flows", "budget", "missed_by", "services")
 CHANGES = ("part", "name", "change", "before", "after")
 base_version = click.option(
     "--base", "base_version", type=click.IntRange(min=0), help="Refuse it if another version than this is in force."
@@ -57,7 +58,7 @@ def lay_down(file: Path, base_version: int | None, reason: str | None, as_json: 
     from cli import client
     from policies.document import read_text
 
-    where = {"text": read_text(file), "folder": str(file.resolve().parent)}
+    where = {"text": read_text(file), "folder": str(file.resolve().parent), "file": str(file)}
     body = {**where, "base_version": base_version, "reason": reason}
     show(client.ask("PUT", "/v1/policy", None, body, APPLY_SECONDS), as_json)
 
@@ -195,6 +196,14 @@ def template(name: str | None, values: tuple[str, ...]) -> None:
     text = templating.fill(templating.load(name), {key: value for key, _, value in pairs}, network)
     read(text, network, reading_in(Path.cwd()), file=f"template {name}", now=time.time())
     click.echo(text, nl=False)
+
+
+@policy.command()
+@as_json
+def harm(as_json: bool) -> None:
+    """List the rules and versions that kept ordinary traffic from passing, and what was done about them."""
+    rows = ask("GET", "/v1/harm")
+    show(rows if as_json else [{**row, "missed_by": ", ".join(row["missed_by"])} for row in rows], as_json, HARM)
 
 
 @policy.command("import")

@@ -41,6 +41,20 @@ def analyzer() -> None:
 
 
 @click.command()
+def metrics() -> None:
+    """Run the writer of points for dashboards (control starts it by itself when `metrics.url` is set)."""
+    from runtime.settings import load
+
+    settings = load()
+    from dashboards.metrics import process
+    from policies.service import package_version
+    from runtime import priority
+
+    priority.take(priority.ORDINARY)
+    sys.exit(process.run(settings, package_version()))
+
+
+@click.command()
 @click.argument("test", type=EXISTING)
 @click.option("--train", multiple=True, type=EXISTING, help="Recorded flows to learn from; may be given several times.")
 @click.argument("more_train", nargs=-1, type=EXISTING)
@@ -79,4 +93,4 @@ def _walk(section: object, prefix: str) -> Iterator[tuple[str, str, str]]:
             yield f"{prefix}{name}", "not set" if value is None else str(value), information.description or ""
 
 
-COMMANDS = (engine, analyzer, replay, settings)
+COMMANDS = (engine, analyzer, metrics, replay, settings)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from analyzer.archive.query import Filter
 from analyzer.archive.scan import scan
@@ -36,34 +35,38 @@ def recorded(archive: Path, since: float | None, until: float | None) -> Iterato
 
 
 def _columns(table: pa.Table, since: float | None) -> FlowColumns:
-    columns = {name: table[name].combine_chunks() for name in table.column_names}
-    protocols = _named(columns["proto"])
+    protocols = _named(table["proto"])
     numbers = np.array([_NUMBERS.get(name) or int(name) for name in protocols.names.to_pylist()], np.uint8)
-    first = columns["part"].to_numpy() == 0
+    first = table["part"].to_numpy() == 0
     if since is not None:  # a part starts where the one before ended, so the one before it was not looked at
-        first |= _seconds(columns["start"]) < since
+        first |= _seconds(table["start"]) < since
     return FlowColumns(
-        _named(columns["src_vm"]),
-        _named(columns["dst_vm"]),
-        _named(columns["src_ip"]),
-        _named(columns["dst_ip"]),
+        _named(table["src_vm"]),
+        _named(table["dst_vm"]),
+        _named(table["src_ip"]),
+        _named(table["dst_ip"]),
         numbers[protocols.codes],
-        columns["src_port"].to_numpy(),
-        columns["dst_port"].to_numpy(),
-        pc.add(columns["src_pkts"], columns["dst_pkts"]).to_numpy(),
-        pc.add(columns["src_bytes"], columns["dst_bytes"]).to_numpy(),
-        _seconds(columns["opened"]),
+        table["src_port"].to_numpy(),
+        table["dst_port"].to_numpy(),
+        table["src_pkts"].to_numpy() + table["dst_pkts"].to_numpy(),
+        table["src_bytes"].to_numpy() + table["dst_bytes"].to_numpy(),
+        _seconds(table["opened"]),
         first,
-        columns["spoofed"].to_numpy(zero_copy_only=False),
-        columns["dst_segment"].is_null().to_numpy(zero_copy_only=False),
+        table["spoofed"].to_numpy(),
+        table["dst_segment"].is_null().to_numpy(),
     )
 
 
-def _named(column: pa.DictionaryArray) -> Named:
-    indices = column.indices.fill_null(-1) if column.null_count else column.indices
-    codes = indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
-    return Named(codes, column.dictionary)
+def _named(column: pa.ChunkedArray) -> Named:
+    """The chunks' dictionaries one after the other; what is in several of them has several codes."""
+    found: list[np.ndarray[tuple[int], np.dtype[np.int32]]] = []
+    begin = 0
+    for chunk in column.chunks:
+        codes = chunk.indices.fill_null(-1).to_numpy() if chunk.null_count else chunk.indices.to_numpy()
+        found.append(np.where(codes < 0, np.int32(-1), codes + np.int32(begin)))
+        begin += len(chunk.dictionary)
+    return Named(np.concatenate(found), pa.concat_arrays([chunk.dictionary for chunk in column.chunks]))
 
 
-def _seconds(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _seconds(column: pa.ChunkedArray) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     return np.asarray(column.cast(pa.int64()).to_numpy() / 1e6)

@@ -9,7 +9,7 @@ from typing import Any
 WIDEST = 60
 """Longer texts are cut in a table; `--json` has them whole."""
 _TIMES = {"time", "ts", "start", "end", "created", "expires", "evidence_time", "since", "until"}
-_TIMES |= {"installed_at", "enforced_at", "released_at", "ended_at", "removed_at"}
+_TIMES |= {"started", "installed_at", "enforced_at", "released_at", "ended_at", "removed_at"}
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -57,4 +57,5 @@ def text(value: Any, key: str = "") -> str:
 
 
 def _cut(shown: str) -> str:
+    shown = " ".join(shown.splitlines())
     return shown if len(shown) <= WIDEST else shown[: WIDEST - 1] + "…"

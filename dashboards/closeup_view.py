@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from dashboards import svg
+from dashboards.labels import fit
 from dashboards.model import AttackSpan, DemoReport, ProbeSeries, ReportRule
 from dashboards.risk_view import attack_ground, risk_curve, risk_scale, rule_marks
-from dashboards.strips import strip
-from dashboards.svg import INK, MUTED, TimeScale, add, axis, markup, picture
+from dashboards.strips import loss_words, strip
+from dashboards.svg import INK, TimeScale, add, axis, markup, picture, tip
 
 WIDTH, LEFT, RIGHT = 384.0, 26.0, 376.0
 TOP, LANE, STRIP, ROW = 22.0, 70.0, 16.0, 34.0
@@ -25,16 +27,16 @@ def draw(report: DemoReport, attack: AttackSpan) -> str:
     attack_ground(drawing, attack, scale, TOP, LANE)
     risk_scale(drawing, LEFT - 4, TOP, LANE)
     risk_curve(drawing, [point for point in report.risk if point.vm == attack.vm], scale, TOP, LANE)
-    for rule in rules:
-        rule_marks(drawing, rule, scale, TOP, bottom - TOP, words=True)
+    rule_marks(drawing, rules, scale, TOP, bottom - TOP)
     for number, series in enumerate(probes):
         _row(drawing, series, scale, TOP + LANE + 8 + number * ROW)
     return markup(drawing)
 
 
 def answer_to(report: DemoReport, attack: AttackSpan) -> ReportRule | None:
-    """The first rule that answered an attack, if one did."""
-    return next((rule for rule in report.rules if rule.attack == attack.name), None)
+    """The rule that answered an attack, if one did: of several steps the one that nothing stronger stood for."""
+    answers = [rule for rule in report.rules if rule.attack == attack.name]
+    return next((rule for rule in answers if rule.replaced_by is None), next(iter(answers), None))
 
 
 def probes_of(report: DemoReport, attack: AttackSpan) -> list[ProbeSeries]:
@@ -50,7 +52,7 @@ def window(attack: AttackSpan, rule: ReportRule | None) -> TimeScale:
 
 
 def _row(drawing: ET.Element, series: ProbeSeries, scale: TimeScale, y: float) -> None:
-    add(drawing, "text", f"{series.source} → {series.target}", x=LEFT, y=y + 10, fill=INK, class_="small")
-    add(drawing, "text", series.name, x=RIGHT, y=y + 10, text_anchor="end", fill=MUTED, class_="small")
-    add(drawing, "rect", x=LEFT, y=y + 14, width=RIGHT - LEFT, height=STRIP, fill="#f1f4f7")
+    words = fit(f"{series.source} → {series.target}", RIGHT - LEFT, 11.5)
+    tip(add(drawing, "text", words, x=LEFT, y=y + 10, fill=INK, class_="small"), f"{series.name}: {loss_words(series)}")
+    add(drawing, "rect", x=LEFT, y=y + 14, width=RIGHT - LEFT, height=STRIP, fill=svg.LANE_GROUND)
     strip(drawing, series, scale, y + 14, STRIP, merged=False)

@@ -73,6 +73,8 @@ class ReportRule:
     reasons: tuple[str, ...] = ()
     attack: str | None = None
     """Name of the attack that it answers; None: no attack was running there (a false rule)."""
+    replaced_by: str | None = None
+    """Id of the stronger rule that stood for it from `released` on: nobody was free then."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
+from dashboards.labels import beside
 from dashboards.model import AttackSpan, ReportRule, RiskPoint
-from dashboards.svg import ATTACK, CUT, GRID, INK, MUTED, RISK, TimeScale, add, tip
+from dashboards.svg import ATTACK, CUT, CUT_INK, GRID, INK, MUTED, PAPER, RISK, TimeScale, add, tip
+
+ENFORCED = {
+    "isolate": "isolated",
+    "restrict": "restricted",
+    "rate_limit": "limited",
+    "steer": "steered",
+    "deny": "denied",
+}
+"""What has become of a VM when a rule is enforced."""
 
 
 def attack_ground(drawing: ET.Element, span: AttackSpan, scale: TimeScale, y: float, height: float) -> None:
@@ -40,30 +50,38 @@ def risk_curve(drawing: ET.Element, points: Sequence[RiskPoint], scale: TimeScal
     tip(curve, f"{worst.vm}: risk up to {worst.risk:.0f}" + (f", {worst.behaviour}" if worst.behaviour else ""))
 
 
-def rule_marks(
-    drawing: ET.Element, rule: ReportRule, scale: TimeScale, y: float, height: float, *, words: bool = False
-) -> None:
-    """Issued (dotted), enforced (solid, filled head) and released (solid, open head) as vertical lines.
+def rule_marks(drawing: ET.Element, rules: Sequence[ReportRule], scale: TimeScale, y: float, height: float) -> None:
+    """Of a VM's rules: issued (dotted), enforced (solid, filled head), released (solid, open head) as vertical lines.
 
     The heads, and their words, stand in the 10 units above the lane.
     """
-    bottom = y + height
+    marks = [
+        mark
+        for rule in sorted(rules, key=lambda rule: rule.created)
+        for mark in _marks(drawing, rule, scale, y, y + height)
+    ]
+    for label in beside(marks, scale.left, scale.right):
+        text = add(drawing, "text", label.text, x=label.x, y=y - 2, fill=CUT_INK, class_="small strong")
+        text.set("text-anchor", label.anchor)
+
+
+def _marks(
+    drawing: ET.Element, rule: ReportRule, scale: TimeScale, y: float, bottom: float
+) -> Iterator[tuple[float, str]]:
+    """Draw a rule's lines; where they are, and the word for each."""
     if scale.holds(rule.created):
         x = scale.x(rule.created)
         mark = add(drawing, "line", x1=x, x2=x, y1=y, y2=bottom, stroke=INK, stroke_width=1.2, stroke_dasharray="2 2")
         tip(mark, f"rule {rule.id} issued: {rule.action} {rule.vm}")
-    enforced = "isolated" if rule.action == "isolate" else "enforced"
-    for time, fill, word in ((rule.enforced, CUT, enforced), (rule.released, "#ffffff", "released")):
+    freed = rule.released if rule.replaced_by is None else None
+    for time, fill, word in ((rule.enforced, CUT, ENFORCED.get(rule.action, "enforced")), (freed, PAPER, "released")):
         if time is None or not scale.holds(time):
             continue
         x = scale.x(time)
         mark = add(drawing, "line", x1=x, x2=x, y1=y - 6, y2=bottom, stroke=CUT, stroke_width=2)
         tip(mark, f"rule {rule.id} {word}")
         add(drawing, "circle", cx=x, cy=y - 6, r=4, fill=fill, stroke=CUT, stroke_width=1.8)
-        if words:
-            late = x > scale.right - 60
-            text = add(drawing, "text", word, x=x - 8 if late else x + 8, y=y - 2, fill=CUT, class_="small strong")
-            text.set("text-anchor", "end" if late else "start")
+        yield x, word
 
 
 def risk_scale(drawing: ET.Element, x: float, y: float, height: float) -> None:

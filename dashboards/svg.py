@@ -1,4 +1,7 @@
-"""The few lines of drawing that all pictures share. Pictures are inline SVG: no script, no file, no request."""
+"""The few lines of drawing that all pictures share. Pictures are inline SVG: no script, no file, no request.
+
+Colours are names of `templates/report.css`, which has them for light and for dark screens.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-INK = "#1f2933"
-MUTED = "#5f6c7b"
-GRID = "#e3e8ee"
-CUT = "#d55e00"
+INK = "var(--ink)"
+MUTED = "var(--muted)"
+GRID = "var(--line)"
+EDGE = "var(--edge)"
+"""Of cards, and cables between them."""
+PAPER = "var(--paper)"
+LANE_GROUND = "var(--lane)"
+"""Ground of what runs along the axis of time."""
+CUT = "var(--cut)"
 """What was cut off, and what should not have been lost."""
-BLOCKED = "#37474f"
+CUT_INK = "var(--bad)"
+"""Words about it."""
+BLOCKED = "var(--blocked)"
 """An attacker's packet that did not arrive."""
-PASSED = "#9fd3c7"
+PASSED = "var(--passed)"
 """A packet that arrived."""
-RISK = "#0072b2"
-ATTACK = "#fbe3d1"
+RISK = "var(--risk)"
+HEAT = "var(--heat)"
+ATTACK = "var(--attack)"
 """Ground of the time in which an attack runs."""
 
 SEGMENTS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#7a6c5d", "#b8a800", "#332288")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import shorten
 from xml.etree import ElementTree as ET
 
+from dashboards import svg
+from dashboards.labels import BOLD, fit
 from dashboards.model import DemoReport, ProbeSeries, ReportVm, RiskPoint
 from dashboards.risk_view import attack_ground, risk_curve, risk_scale, rule_marks
 from dashboards.strips import loss_words, strip
@@ -13,6 +14,8 @@ from dashboards.svg import GRID, INK, MUTED, TimeScale, add, axis, markup, pictu
 
 WIDTH, LEFT, RIGHT = 1160.0, 205.0, 1145.0
 FLAGS, LANE, LANE_GAP, STRIP, STRIP_GAP = 36.0, 54.0, 20.0, 14.0, 7.0
+NAMES = LEFT - 22 - 28
+"""Room of names, to the left of the figures of the scale."""
 FLAG = 20.0
 """Room of a moment's flag."""
 QUIET_BELOW = 20.0
@@ -54,18 +57,16 @@ def noteworthy(report: DemoReport) -> list[ReportVm]:
 def _lane(drawing: ET.Element, report: DemoReport, vm: ReportVm, scale: TimeScale, y: float) -> None:
     colour = segment_colours([segment.name for segment in report.segments]).get(vm.segment, MUTED)
     add(drawing, "rect", x=8, y=y + 2, width=6, height=LANE - 4, rx=2, fill=colour)
-    add(drawing, "text", vm.name, x=22, y=y + 16, fill=INK, class_="strong")
-    add(drawing, "text", vm.segment, x=22, y=y + 32, fill=MUTED, class_="small")
+    name = add(drawing, "text", fit(vm.name, NAMES, letter=BOLD), x=22, y=y + 16, fill=INK, class_="strong")
+    tip(name, vm.name)
+    add(drawing, "text", fit(vm.segment, NAMES, 11.5), x=22, y=y + 32, fill=MUTED, class_="small")
     risk_scale(drawing, LEFT - 5, y, LANE)
     for span in report.attacks:
         if span.vm == vm.name:
             attack_ground(drawing, span, scale, y, LANE)
-            label = shorten(span.name, 27, placeholder="…")
-            add(drawing, "text", label, x=22, y=y + 48, fill=MUTED, class_="small")
+            add(drawing, "text", fit(span.name, NAMES, 11.5), x=22, y=y + 48, fill=MUTED, class_="small")
     risk_curve(drawing, [point for point in report.risk if point.vm == vm.name], scale, y, LANE)
-    for rule in report.rules:
-        if rule.vm == vm.name:
-            rule_marks(drawing, rule, scale, y, LANE, words=True)
+    rule_marks(drawing, [rule for rule in report.rules if rule.vm == vm.name], scale, y, LANE)
 
 
 def _quiet(drawing: ET.Element, report: DemoReport, names: Sequence[str], scale: TimeScale, y: float) -> None:
@@ -83,9 +84,17 @@ def _quiet(drawing: ET.Element, report: DemoReport, names: Sequence[str], scale:
 
 def _strips(drawing: ET.Element, row: Sequence[ProbeSeries], scale: TimeScale, y: float) -> float:
     for series in row:
-        label = add(drawing, "text", f"{series.source} → {series.target}", x=22, y=y + 11, fill=INK, class_="small")
+        label = add(
+            drawing,
+            "text",
+            fit(f"{series.source} → {series.target}", NAMES, 11.5),
+            x=22,
+            y=y + 11,
+            fill=INK,
+            class_="small",
+        )
         tip(label, f"{series.name}: {loss_words(series)}")
-        add(drawing, "rect", x=LEFT, y=y, width=RIGHT - LEFT, height=STRIP, fill="#f1f4f7")
+        add(drawing, "rect", x=LEFT, y=y, width=RIGHT - LEFT, height=STRIP, fill=svg.LANE_GROUND)
         strip(drawing, series, scale, y, STRIP, merged=True)
         y += STRIP + STRIP_GAP
     return y + 1
@@ -95,9 +104,9 @@ def _moments(drawing: ET.Element, report: DemoReport, scale: TimeScale, bottom: 
     """Numbered flags; the list below the picture says what they mean."""
     times = [scale.x(moment.time) for moment in report.moments]
     for number, (moment, x, flag) in enumerate(zip(report.moments, times, spread(times), strict=True), start=1):
-        way = add(drawing, "path", d=f"M {flag:.1f} 18 L {x:.1f} 26 V {bottom:.1f}", fill="none", stroke="#c2cad3")
+        way = add(drawing, "path", d=f"M {flag:.1f} 18 L {x:.1f} 26 V {bottom:.1f}", fill="none", stroke=svg.EDGE)
         way.set("stroke-dasharray", "3 3")
-        circle = add(drawing, "circle", cx=flag, cy=10, r=9, fill="#ffffff", stroke=MUTED)
+        circle = add(drawing, "circle", cx=flag, cy=10, r=9, fill=svg.PAPER, stroke=MUTED)
         tip(circle, moment.text)
         add(drawing, "text", str(number), x=flag, y=14, text_anchor="middle", fill=INK, class_="small")
     add(drawing, "line", x1=LEFT, x2=RIGHT, y1=bottom, y2=bottom, stroke=GRID)

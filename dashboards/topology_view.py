@@ -8,6 +8,8 @@ from xml.etree import ElementTree as ET
 
 import networkx as nx
 
+from dashboards import svg
+from dashboards.labels import BOLD, fit
 from dashboards.model import DemoReport, ReportOutside, ReportRule, ReportVm
 from dashboards.svg import CUT, GRID, INK, MUTED, add, markup, picture, segment_colours, tip
 
@@ -103,7 +105,7 @@ def _link(drawing: ET.Element, one: Card, other: Card) -> None:
         start, end = upper.y + upper.height, lower.y
         half = (start + end) / 2
         path = f"M {upper.middle} {start} C {upper.middle} {half} {lower.middle} {half} {lower.middle} {end}"
-    add(drawing, "path", d=path, fill="none", stroke="#9aa5b1", stroke_width=2.5)
+    add(drawing, "path", d=path, fill="none", stroke=svg.EDGE, stroke_width=2.5)
 
 
 def _card(drawing: ET.Element, card: Card, colours: Mapping[str, str], rules: Mapping[str, ReportRule]) -> None:
@@ -115,8 +117,8 @@ def _card(drawing: ET.Element, card: Card, colours: Mapping[str, str], rules: Ma
         width=card.width,
         height=card.height,
         rx=8,
-        fill="#f7f9fb",
-        stroke="#9aa5b1",
+        fill=svg.LANE_GROUND,
+        stroke=svg.EDGE,
     )
     add(drawing, "text", card.vfn, x=card.middle, y=card.y + 19, text_anchor="middle", fill=INK, class_="strong")
     for number, chip in enumerate(card.chips):
@@ -133,22 +135,24 @@ def _vm(drawing: ET.Element, vm: ReportVm, x: float, y: float, colour: str, rule
     group = add(drawing, "g")
     tip(group, _story(vm, rules))
     touched = vm.isolated_by is not None
-    box = add(group, "rect", x=x, y=y, width=CHIP_WIDTH, height=CHIP_HEIGHT, rx=5, fill="#ffffff")
+    box = add(group, "rect", x=x, y=y, width=CHIP_WIDTH, height=CHIP_HEIGHT, rx=5, fill=svg.PAPER)
     box.set("stroke", CUT if touched else GRID)
     box.set("stroke-width", "2.5" if touched else "1")
     if vm.released:
         box.set("stroke-dasharray", "5 3")
     add(group, "rect", x=x + 3, y=y + 3, width=6, height=CHIP_HEIGHT - 6, rx=2, fill=colour)
-    name = add(group, "text", vm.name, x=x + 15, y=y + 18, fill=INK, class_="strong")
+    room = CHIP_WIDTH - 18 - (62 if vm.protected else 20 if touched else 0)
+    name = add(group, "text", fit(vm.name, room, letter=BOLD), x=x + 15, y=y + 18, fill=INK, class_="strong")
     if vm.protected:
         add(name, "tspan", " protected", fill=MUTED, class_="small")
     if touched:
         word = "released" if vm.released else "isolated"
         rule = f"{word} · {(vm.isolated_by or '')[:8]}"
-        add(group, "text", rule, x=x + 15, y=y + 36, fill=CUT, class_="small strong")
+        add(group, "text", rule, x=x + 15, y=y + 36, fill=svg.CUT_INK, class_="small strong")
         _mark(group, vm, x + CHIP_WIDTH - 14, y + 14)
     else:
-        add(group, "text", vm.address, x=x + 15, y=y + 36, fill=MUTED, class_="small")
+        about = fit(" · ".join(filter(None, (vm.address, vm.segment))), CHIP_WIDTH - 18, 11.5)
+        add(group, "text", about, x=x + 15, y=y + 36, fill=MUTED, class_="small")
 
 
 def _mark(group: ET.Element, vm: ReportVm, x: float, y: float) -> None:
@@ -171,5 +175,14 @@ def _outside(drawing: ET.Element, host: ReportOutside, x: float, y: float) -> No
         drawing, "rect", x=x, y=y, width=CHIP_WIDTH, height=CHIP_HEIGHT, rx=5, fill="none",
         stroke=MUTED, stroke_dasharray="2 3",
     )  # fmt: skip
-    add(drawing, "text", host.name, x=x + 15, y=y + 18, fill=MUTED, class_="strong")
-    add(drawing, "text", host.address or "outside", x=x + 15, y=y + 36, fill=MUTED, class_="small")
+    name = fit(host.name, CHIP_WIDTH - 18, letter=BOLD)
+    add(drawing, "text", name, x=x + 15, y=y + 18, fill=MUTED, class_="strong")
+    add(
+        drawing,
+        "text",
+        fit(host.address or "outside", CHIP_WIDTH - 18, 11.5),
+        x=x + 15,
+        y=y + 36,
+        fill=MUTED,
+        class_="small",
+    )

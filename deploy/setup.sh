@@ -2,7 +2,8 @@
 # Bring this machine to where `make demo` and `make test` work. Does only what is missing; a second run takes no time.
 #
 #   deploy/setup.sh          Debian packages, .venv with requirements.txt, this project in it
-#   deploy/setup.sh --dev    the same with requirements-dev.txt, and Chromium for the tests that look at pages
+#   deploy/setup.sh --dev    the same with requirements-dev.txt, Chromium for the tests that look at
+#                            pages, the servers of metrics that tests write to, and Grafana's types
 #
 # PYTHON names another interpreter than python3 (3.11 or later).
 set -euo pipefail
@@ -13,8 +14,10 @@ LOCK=requirements.txt
 case "${1:-}" in
     "") ;;
     --dev)
-        PACKAGES+=(chromium)
+        PACKAGES+=(chromium influxdb prometheus victoria-metrics)
         LOCK=requirements-dev.txt
+        # An npm that did not come as this package (NodeSource's comes with nodejs) does as well.
+        command -v npm >/dev/null || PACKAGES+=(npm)
         ;;
     *) echo "usage: deploy/setup.sh [--dev]" >&2; exit 2 ;;
 esac
@@ -106,5 +109,16 @@ install_python() {
     fi
 }
 
+# What dashboards are type-checked against.
+install_types() {
+    local wanted
+    wanted=$(fingerprint deploy/grafana/package-lock.json)
+    if ! is_current types "$wanted" || [ ! -d deploy/grafana/node_modules ]; then
+        step "installing Grafana's types" npm ci --prefix deploy/grafana --ignore-scripts --no-fund --no-audit
+        mark_current types "$wanted"
+    fi
+}
+
 install_packages
 install_python
+if [ "$LOCK" = requirements-dev.txt ]; then install_types; fi

@@ -15,6 +15,16 @@ from mininet_labs.errors import LabError
 
 ROOT = Path(__file__).resolve().parents[1]
 """The project's folder: children run there, so that its packages are found."""
+NICENESS = 5
+"""Of what is not the product's own, elsewhere on other machines: VMs and those who attack from them."""
+ENDING = (signal.SIGTERM, signal.SIGHUP)
+"""What ends a lab besides Ctrl-C, which Python makes an exception of by itself."""
+
+
+def exit_when_told() -> None:
+    """Let these signals end the process as an exception does, so that what it has made is taken down on the way."""
+    for number in ENDING:
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def module(name: str, *arguments: object) -> list[str]:
@@ -25,6 +35,16 @@ def module(name: str, *arguments: object) -> list[str]:
 def mortal(argv: Sequence[str]) -> list[str]:
     """The command, made to die when the process that started it dies, however that happens."""
     return ["setpriv", "--pdeathsig", "KILL", *argv]
+
+
+def humble(argv: Sequence[str]) -> list[str]:
+    """The command with low priority, for the first process of a session.
+
+    Linux shares the processors among sessions first (sched(7), autogroup): there a niceness says something only as the
+    group's. A kernel without such groups goes by that of the process.
+    """
+    script = f'echo {NICENESS} 2> /dev/null > /proc/self/autogroup; exec nice -n {NICENESS} "$@"'
+    return ["sh", "-c", script, "sh", *argv]
 
 
 class Child:

@@ -1,15 +1,16 @@
 """`python -m mininet_labs.demo --out DIR`: the whole story on a real network, judged.
 
-Learn what is normal; then one web VM scans the databases, a second guesses passwords, a third pushes data out to a
-stranger. Each is seen, isolated and stays isolated; in the middle the analyzer is killed; in the end a person releases
-the first VM. Writes `summary.json`, `report.html` and `logs/`; exit status 0 only when every condition held.
+Learn what is normal; a person's new rule bars ordinary traffic, and is taken back by itself. Then one web VM scans the
+databases, a second guesses passwords, a third pushes data out to a stranger. Each is seen, isolated and stays isolated;
+in the middle the analyzer is killed; in the end a person releases the first VM.
+
+Writes `summary.json`, `report.html` and `logs/`; exit status 0 only when every condition held.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from mininet_labs import judge, mishaps, page
 from mininet_labs.attacks import catalogue
-from mininet_labs.children import wait_for
+from mininet_labs.children import exit_when_told, wait_for
 from mininet_labs.errors import LabError
 from mininet_labs.evidence import Evidence, Strike
 from mininet_labs.judge import Finding
@@ -25,6 +26,8 @@ from mininet_labs.run import LabRun, Progress
 from runtime.errors import DynsegError
 
 LEARN_SECONDS = 60.0
+ENGINE = {"harm": {"flows": 10}}
+"""A network of fourteen VMs has fewer flows to miss than others."""
 CALM_SECONDS = 10.0
 LINGER_SECONDS = 4.0
 """An attack goes on this long after its rule is enforced."""
@@ -40,9 +43,10 @@ def story(run: LabRun) -> tuple[Evidence, tuple[Finding, ...]]:
     run.explain("app1", "db3", 5432, "app-uses-databases")
     run.explain("web1", "db3", 5432, "default of db")
     run.explain("web1", "db3", 22, "web-reaches-shells")
+    taken_back = mishaps.push_harmful_policy(run)
     scan = run.strike(catalogue.scan(run.inventory, "web1", "db", run.logs / "nmap.txt"), LINGER_SECONDS)
     run.strike(catalogue.brute_force(run.inventory, "web2", "db1"), LINGER_SECONDS)
-    found = (mishaps.kill_analyzer(run), mishaps.send_rubbish(run))
+    found = (taken_back, mishaps.kill_analyzer(run), mishaps.send_rubbish(run))
     attack = catalogue.exfiltration(run.inventory, "web3", "stranger")
     run.strike(attack, LINGER_SECONDS, probe=("web3", "stranger"))
     _release(run, scan)
@@ -94,13 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="VMs turn hostile on real Open vSwitch, are seen and isolated")
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
     out: Path = parser.parse_args(arguments).out
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    exit_when_told()
     out.mkdir(parents=True, exist_ok=True)
     for name in ("summary.json", "report.html"):
         (out / name).unlink(missing_ok=True)
     try:
-        with LabRun(out, LEARN_SECONDS, Progress()) as run:
+        with LabRun(out, LEARN_SECONDS, Progress(), engine=ENGINE) as run:
             evidence, found = story(run)
         passed = conclude(run, evidence, found, out)
     except KeyboardInterrupt:

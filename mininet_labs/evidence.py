@@ -58,6 +58,15 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Barred:
+    """Ordinary errands that could not work for a while, as a policy that harms stood in their way."""
+
+    errands: tuple[str, ...]
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Moment:
     """Something else that happened."""
 
@@ -92,6 +101,7 @@ class Evidence:
     ended: float
     strikes: tuple[Strike, ...]
     releases: tuple[Release, ...]
+    barred: tuple[Barred, ...]
     probes: Mapping[str, Sequence[Probe]]
     innocent: tuple[str, ...]
     """Names of the probes between innocent VMs."""
@@ -124,26 +134,42 @@ def hostile_spans(evidence: Evidence, vm: str) -> Iterator[tuple[float, float]]:
     """From the start of each of a VM's attacks until its release, or for good."""
     for strike in evidence.strikes:
         if strike.attack.vm == vm:
-            rule = None if strike.rule is None else strike.rule["id"]
-            end = next((r.time for r in evidence.releases if r.rule == rule), float("inf"))
-            yield strike.start, end
+            yield strike.start, _ended(evidence, strike)
+
+
+def _ended(evidence: Evidence, strike: Strike) -> float:
+    """When who attacked was released; infinite if never."""
+    rule = None if strike.rule is None else strike.rule["id"]
+    return next((release.time for release in evidence.releases if release.rule == rule), float("inf"))
+
+
+def answered(evidence: Evidence, rule: Rule) -> Strike | None:
+    """The latest attack of a rule's VM that it can be about; None: the VM was not hostile then."""
+    found = [
+        strike
+        for strike in evidence.strikes
+        if strike.attack.vm == rule["source_vm"] and strike.start <= rule["created"] <= _ended(evidence, strike)
+    ]
+    return max(found, key=lambda strike: strike.start, default=None)
+
+
+def superseded_by(evidence: Evidence, rule: Rule) -> str | None:
+    """Id of the stronger rule that stood for this one when it ended; None: none did, or it has not ended."""
+    ends = (row["body"] for row in evidence.audit if row["body"].get("rule") == rule["id"])
+    return next((str(body["superseded_by"]) for body in ends if "superseded_by" in body), None)
 
 
 def false_rules(evidence: Evidence) -> list[Rule]:
     """Rules in force at any time on somebody who was not attacking: innocent, not yet hostile, or released."""
-    return [rule for rule in evidence.rules if rule["state"] != "refused" and not _deserved(evidence, rule)]
-
-
-def _deserved(evidence: Evidence, rule: Rule) -> bool:
-    vm = rule["source_vm"]
-    return any(start <= rule["created"] <= end for start, end in hostile_spans(evidence, vm)) if vm else False
+    return [rule for rule in evidence.rules if rule["state"] != "refused" and answered(evidence, rule) is None]
 
 
 def unexplained_failures(evidence: Evidence) -> list[str]:
-    """Exchanges of the ordinary workload that failed although neither side was hostile at the time."""
+    """Exchanges of the ordinary workload that failed though neither side was hostile and no policy barred them."""
     unexplained = []
     for failure in evidence.work.failures:
         spans = [span for vm in (failure.source, failure.target) for span in hostile_spans(evidence, vm)]
+        spans += [(barred.start, barred.end) for barred in evidence.barred if failure.errand in barred.errands]
         if not any(start <= failure.end and failure.start <= end for start, end in spans):
             words = f"{failure.errand} {failure.source}{PAIR}{failure.target}: {failure.error}"
             unexplained.append(f"{words} ({failure.start - evidence.started:.1f} s into the run)")

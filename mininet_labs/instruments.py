@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mininet_labs.attacks.catalogue import Attack
@@ -36,8 +36,16 @@ class Watch:
     """When any other frame of that VM did."""
     delivered: tuple[float, ...]
     """When a frame of that VM was handed to any other endpoint."""
+    passed: tuple[float, ...]
+    """When a frame of the attack was."""
     missed: int
     """Frames that the kernel could not hand to the watcher."""
+
+    def since(self, begun: float) -> Watch:
+        """The same, where the attack began at that time: what went to its targets before was ordinary."""
+        attack, passed = (tuple(time for time in times if time >= begun) for times in (self.attack, self.passed))
+        ordinary = (time for time in self.attack if time < begun)
+        return replace(self, attack=attack, other=tuple(sorted((*self.other, *ordinary))), passed=passed)
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,23 @@ class Prober:
         command = module("mininet_labs.probes.udp", "--spec", file, "--out", self._out)
         self._child = Child(name, command, folder / f"{name}.log")
         self._child.ready()
+        self._looked_at = 0
+        self._returned: dict[str, float] = {}
+
+    def returned(self) -> Mapping[str, float]:
+        """When the newest probe of each pair that has come back was sent, by `source>target`.
+
+        Only what came since the last time is read: after minutes all of it takes seconds, and who waits asks often.
+        """
+        with self._out.open("rb") as out:
+            out.seek(self._looked_at)
+            data = out.read()
+        whole = data[: data.rfind(b"\n") + 1]  # the file may be read while it grows
+        self._looked_at += len(whole)
+        for name, _, sent, _, returned in csv.reader(whole.decode().splitlines()):
+            if returned:
+                self._returned[name] = max(float(sent), self._returned.get(name, 0.0))
+        return self._returned
 
     def read(self) -> dict[str, list[Probe]]:
         """What is known up to now, by `source>target`, in the order of sending."""
@@ -110,6 +135,8 @@ class Watcher:
             "exits": [endpoint.port for endpoint in everyone.values() if endpoint is not attacker],
             "targets": [str(found) for target in attack.targets for found in everyone[target].addresses],
             "probe_port": probe_port,
+            "openings": attack.openings,
+            "ports": attack.ports,
         }
         file = folder / f"{name}.json"
         file.write_text(json.dumps(spec))
@@ -123,7 +150,8 @@ class Watcher:
         self._child.stop()
         seen = json.loads(self._out.read_text())
         delivered = sorted(time for times in seen["delivered"].values() for time in times)
-        return Watch(tuple(sorted(seen["attack"])), tuple(sorted(seen["other"])), tuple(delivered), seen["missed"])
+        attack, other, passed = (tuple(sorted(seen[name])) for name in ("attack", "other", "passed"))
+        return Watch(attack, other, tuple(delivered), passed, seen["missed"])
 
 
 class EchoMeter:

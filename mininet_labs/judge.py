@@ -19,6 +19,8 @@ MAX_INNOCENT_LOSS_PERCENT = 0.1
 MAX_ECHO_MS = 100.0
 ANALYZER_KILLED = "analyzer killed"
 """Name of the finding about that mishap."""
+HARM_TAKEN_BACK = "harm taken back"
+"""Name of the finding about the policy that harms."""
 MAX_SILENCE_SECONDS = 5.0
 """From a release to the VM's first packet that comes back."""
 
@@ -61,6 +63,7 @@ def summary(evidence: Evidence, checks: tuple[Finding, ...]) -> dict[str, Any]:
         "released_ok": _released(evidence).passed,
         "audit_ok": evidence.audit_verified,
         "analyzer_killed_ok": next((check.passed for check in checks if check.name == ANALYZER_KILLED), None),
+        "harm_taken_back_ok": next((check.passed for check in checks if check.name == HARM_TAKEN_BACK), None),
         "echo_max_ms": evidence.echo.max_ms,
         "echo_p99_ms": evidence.echo.p99_ms,
         "workload": dict(sorted(evidence.work.done.items())),

@@ -1,4 +1,4 @@
-"""What goes wrong in the middle of a run without anybody attacking: a process dies, rubbish comes in."""
+"""What goes wrong in a run without anybody attacking: a bad policy, a process that dies, rubbish that comes in."""
 
 from __future__ import annotations
 
@@ -9,13 +9,60 @@ import time
 
 from mininet_labs.children import wait_for
 from mininet_labs.errors import LabError
-from mininet_labs.judge import ANALYZER_KILLED, Finding
+from mininet_labs.judge import ANALYZER_KILLED, HARM_TAKEN_BACK, Finding
 from mininet_labs.product import Product
 from mininet_labs.run import LabRun
 
 RETURN_LIMIT = 30.0
 """Seconds within which a killed analyzer has to judge again."""
 RUBBISH = 200
+HARMFUL = """
+  - name: close-the-old-port
+    action: deny
+    from: {segment: web}
+    to: {segment: app}
+    service: [{protocol: tcp, ports: [8080]}]
+    tier: operator
+    comment: nobody should need this any more
+"""
+"""What somebody adds to the rules of the policy: the web tier builds every page by it."""
+BARRED = ("pages", "pages6")
+"""Errands that it bars."""
+HARM_SECONDS = 10.0
+"""From the flow that used the budget up to the read-back of the policy that was in force before."""
+HARM_LIMIT = 45.0
+"""The same from the moment when somebody pushed it, in which the flows have to come first."""
+
+
+def push_harmful_policy(run: LabRun) -> Finding:
+    """Add a rule that bars what the baseline knows as ordinary; it has to be taken back without anybody's doing."""
+    product = run.product
+    before = product.ask("GET", "/policy")
+    pushed = time.time()
+    product.ask("PUT", "/policy", {"text": before["text"].rstrip("\n") + HARMFUL, "reason": "tidying up"})
+    run.moment("a person pushes a rule that bars the web tier's pages")
+    try:
+        wait_for("the policy before is back", lambda: _taken_back(product, before["version"]), HARM_LIMIT, 0.1)
+    except LabError as error:
+        return Finding(HARM_TAKEN_BACK, False, str(error))
+    finally:
+        run.barred(BARRED, pushed, time.time() + 1.0)
+    now = product.ask("GET", "/policy")
+    (row,) = (row["body"] for row in product.audit() if row["kind"] == "harm")
+    seconds = now["enforced_at"] - row["last"]
+    missed = ", ".join(row["missed_by"])
+    words = (
+        f"{row['flows']} ordinary flows of {missed} dropped (budget {row['budget']}); the policy before was enforced"
+        f" {seconds:.1f} s later (asked: {HARM_SECONDS:.0f} s), {now['enforced_at'] - pushed:.1f} s after the push"
+    )
+    run.moment(f"the engine takes it back: {words}")
+    same = now["text"] == before["text"] and now["actor"] == "engine" and bool(row["examples"])
+    return Finding(HARM_TAKEN_BACK, same and seconds <= HARM_SECONDS, words)
+
+
+def _taken_back(product: Product, version: int) -> bool:
+    now = product.ask("GET", "/policy")
+    return bool(now["version"] == version + 2 and now["state"] == "enforced")
 
 
 def kill_analyzer(run: LabRun) -> Finding:

@@ -17,11 +17,10 @@ from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
 
 from mininet_labs import marks
-from mininet_labs.children import mortal
+from mininet_labs.children import humble, mortal
 from mininet_labs.errors import LabError
 from topology.model import Inventory, OutsidePort, Vm
 
-NICENESS = "10"
 _CALM = "for key in accept_dad router_solicitations; do echo 0 > /proc/sys/net/ipv6/conf/default/$key; done"
 """Addresses are fixed: no waiting for duplicates, no asking for routers that do not exist."""
 
@@ -87,7 +86,7 @@ class LabNetwork:
 
         It runs with low priority: outside a lab the VMs' work is not done by the processors of switch and controller.
         """
-        command = ["mnexec", "-a", str(self.pid(endpoint)), "nice", "-n", NICENESS, *mortal(argv)]
+        command = ["mnexec", "-a", str(self.pid(endpoint)), *mortal(humble(argv))]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd, start_new_session=True
         )

@@ -7,7 +7,7 @@ from typing import Any
 
 from dashboards import model
 from dashboards.report import render as render_page
-from mininet_labs.evidence import Evidence, Rule
+from mininet_labs.evidence import Evidence, Rule, answered, superseded_by
 from mininet_labs.instruments import PAIR
 from mininet_labs.judge import Finding
 from mininet_labs.workload import address
@@ -75,7 +75,7 @@ def _vms(inventory: Inventory, evidence: Evidence) -> tuple[model.ReportVm, ...]
 
 
 def _rule(evidence: Evidence, rule: Rule) -> model.ReportRule:
-    attack = next((s.attack.name for s in evidence.strikes if s.rule is not None and s.rule["id"] == rule["id"]), None)
+    strike = answered(evidence, rule)
     return model.ReportRule(
         id=rule["id"],
         action=rule["action"],
@@ -83,9 +83,10 @@ def _rule(evidence: Evidence, rule: Rule) -> model.ReportRule:
         created=rule["created"],
         enforced=rule["enforced_at"],
         released=rule["released_at"],
+        replaced_by=superseded_by(evidence, rule),
         risk=rule["risk"],
         reasons=tuple(rule["reasons"]),
-        attack=attack,
+        attack=None if strike is None else strike.attack.name,
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import yaml
 
-from mininet_labs.children import ROOT, Child, wait_for
+from mininet_labs.children import ROOT, Child, module, wait_for
 from mininet_labs.errors import LabError
 from mininet_labs.machine import free_port
 from runtime import settings, tokens
@@ -31,16 +31,23 @@ class Product:
         inventory: the inventory file.
         learn_seconds: how much traffic the analyzer learns from before it judges.
         resolvers: addresses of DNS servers whose answers name addresses.
+        sections: of its settings (`engine`, `metrics`), as far as they are not left as they are.
     """
 
     def __init__(
-        self, folder: Path, logs: Path, inventory: Path, learn_seconds: float, resolvers: Sequence[str] = ()
+        self,
+        folder: Path,
+        logs: Path,
+        inventory: Path,
+        learn_seconds: float,
+        resolvers: Sequence[str] = (),
+        sections: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self._logs = logs
         self.learn_when = folder / "traffic-runs"
         """Touched by the lab when its traffic runs: learning begins."""
         self.file = folder / "dynseg.yaml"
-        written = self._settings(folder, inventory, learn_seconds, resolvers)
+        written = {**self._settings(folder, inventory, learn_seconds, resolvers), **(sections or {})}
         self.file.write_text(yaml.safe_dump(written, sort_keys=False))
         self.settings = settings.load(self.file)
         self._control: Child | None = None
@@ -192,9 +199,15 @@ class Product:
         return bool(vfns) and all(vfn["connected"] and vfn["enforced_ratio"] == 1.0 for vfn in vfns)
 
 
+def dynseg(config: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command `dynseg` as an operator does, with a node's settings file."""
+    env = {**os.environ, "DYNSEG_CONFIG": str(config)}
+    return subprocess.run(
+        module("cli.main", *arguments), check=False, capture_output=True, text=True, env=env, cwd=ROOT, timeout=120
+    )
+
+
 def verify_audit(config: Path) -> tuple[bool, str]:
     """Run `dynseg audit verify`; returns whether the chain holds, and what it said."""
-    command = [sys.executable, "-m", "cli.main", "audit", "verify"]
-    env = {**os.environ, "DYNSEG_CONFIG": str(config)}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=env, cwd=ROOT)
+    done = dynseg(config, "audit", "verify")
     return done.returncode == 0, (done.stdout + done.stderr).strip()

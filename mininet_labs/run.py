@@ -9,24 +9,26 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from mininet_labs import machine, workload
 from mininet_labs.attacks.catalogue import Attack
-from mininet_labs.children import ROOT, end, wait_for
+from mininet_labs.attacks.raw import begun
+from mininet_labs.children import ENDING, ROOT, end, wait_for
 from mininet_labs.crew import Crew
 from mininet_labs.errors import LabError
-from mininet_labs.evidence import Evidence, Explained, Moment, Release, Rule, Strike
+from mininet_labs.evidence import Barred, Evidence, Explained, Moment, Release, Rule, Strike
 from mininet_labs.instruments import EchoMeter, Prober, Watcher
 from mininet_labs.network import LabNetwork
 from mininet_labs.product import Product, verify_audit
 from topology import inventory as inventories
 
 ENTERPRISE = Path(__file__).with_name("enterprise")
+LIVE = ("installing", "enforced")
 DETECTION_LIMIT = 20.0
 """Seconds within which an attack has to be answered."""
 
@@ -50,19 +52,31 @@ class LabRun:
         learn_seconds: traffic that the analyzer learns from.
         say: told what happens.
         lab: folder with `inventory.yaml`, `policy.yaml` and `workload.yaml`.
+        engine: settings of the engine that differ from what they are by default.
+        metrics: the same of the section `metrics`; without it no metrics are written.
     """
 
-    def __init__(self, out: Path, learn_seconds: float, say: Callable[[str], None], lab: Path = ENTERPRISE) -> None:
+    def __init__(
+        self,
+        out: Path,
+        learn_seconds: float,
+        say: Callable[[str], None],
+        lab: Path = ENTERPRISE,
+        engine: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
         self.inventory = inventories.load(lab / "inventory.yaml")
         self.workload = workload.load(lab / "workload.yaml")
         self._inventory_file = lab / "inventory.yaml"
         self._policy_file = lab / "policy.yaml"
         self._learn_seconds = learn_seconds
+        self._sections = {"engine": dict(engine or {}), "metrics": dict(metrics or {})}
         self._say = say
         self.logs = out / "logs"
         self._stack = ExitStack()
         self._strikes: list[Strike] = []
         self._releases: list[Release] = []
+        self._barred: list[Barred] = []
         self._moments: list[Moment] = []
         self._risk: list[dict[str, Any]] = []
         self._explained: list[Explained] = []
@@ -87,7 +101,7 @@ class LabRun:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._say("taking the lab down")
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, *ENDING)}
         try:
             self._stack.close()
         finally:
@@ -103,7 +117,7 @@ class LabRun:
                   f" {len(self.inventory.segments)} segments, {len(self.inventory.outside)} hosts outside")  # fmt: skip
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dynseg-lab-")))
         known = workload.resolvers(self.workload, self.inventory)
-        self.product = Product(folder, self.logs, self._inventory_file, self._learn_seconds, known)
+        self.product = Product(folder, self.logs, self._inventory_file, self._learn_seconds, known, self._sections)
         self._stack.callback(self.product.stop)
         self.product.start()
         self.product.lay_down(self._policy_file)
@@ -147,6 +161,10 @@ class LabRun:
         self._moments.append(Moment(time.time(), text))
         self._say(text)
 
+    def barred(self, errands: tuple[str, ...], start: float, end: float) -> None:
+        """Note that a policy which harms kept errands from working between two times (epoch seconds)."""
+        self._barred.append(Barred(errands, start, end))
+
     def strike(self, attack: Attack, linger: float, probe: tuple[str, str] | None = None) -> Strike:
         """Carry out an attack until it is answered, and then on for `linger` seconds.
 
@@ -160,25 +178,42 @@ class LabRun:
         watcher = Watcher(self.network, attack, self.workload.probes.port, self.logs, f"watch-{name}")
         self._say(attack.title)
         start = time.time()
-        with (self.logs / f"attack-{name}.log").open("wb") as log:
-            process = self.network.popen(attack.vm, attack.command, output=log, cwd=ROOT)
         try:
-            if probe is not None:
-                self._extra.append(self._probe((probe,), f"probes-{name}"))
-            rule = self._answer_to(attack, start)
-            time.sleep(linger)
+            with self.under(attack, name):
+                if probe is not None:
+                    self._extra.append(self._probe((probe,), f"probes-{name}"))
+                rule = self._answer_to(attack, start)
+                time.sleep(linger)
         finally:
-            end(process)
             watch = watcher.stop()
+        watch = watch.since(begun(self._attack_log(name)) or start)
         strike = Strike(attack, start, time.time(), watch, rule)
         self._strikes.append(strike)
         self._say(_outcome(strike))
         return strike
 
+    @contextmanager
+    def under(self, attack: Attack, name: str) -> Iterator[None]:
+        """An attack goes on; what its tool says is in the log of that name."""
+        with self._attack_log(name).open("wb") as log:
+            process = self.network.popen(attack.vm, attack.command, output=log, cwd=ROOT)
+        try:
+            yield
+        finally:
+            end(process)
+
+    def _attack_log(self, name: str) -> Path:
+        return self.logs / f"attack-{name}.log"
+
     def explain(self, source: str, destination: str, port: int, expected: str) -> None:
         """Ask which rule decides about a TCP packet; `expected` is its name, or `default of SEGMENT`."""
         found = self.product.ask("GET", "/explain", source=source, destination=destination, port=port)
         self._explained.append(Explained(f"{source} to {destination}:{port}", expected, found))
+
+    def standing(self, vm: str) -> list[Rule]:
+        """Rules that are in force about a VM, the highest step first."""
+        live = [rule for rule in self.product.rules() if rule["source_vm"] == vm and rule["state"] in LIVE]
+        return sorted(live, key=lambda rule: rule["action"] != "isolate")
 
     def release(self, rule: Rule) -> None:
         """Release a rule through REST, as an operator does."""
@@ -188,12 +223,7 @@ class LabRun:
     def probe_returns(self, vm: str, since: float) -> bool:
         """Has a probe of the VM that was sent after `since` come back?"""
         name = vm + ">"
-        return any(
-            probe.returned is not None and probe.sent > since
-            for pair, probes in self._prober.read().items()
-            if pair.startswith(name)
-            for probe in probes
-        )
+        return any(sent > since for pair, sent in self._prober.returned().items() if pair.startswith(name))
 
     def finish(self) -> Evidence:
         """Bring traffic and instruments to rest, collect what the product says, and stop it."""
@@ -214,6 +244,7 @@ class LabRun:
             ended=ended,
             strikes=tuple(self._strikes),
             releases=tuple(self._releases),
+            barred=tuple(self._barred),
             probes=probes,
             innocent=tuple(f"{a}>{b}" for a, b in self.workload.probes.innocent),
             echo=echo,
@@ -242,7 +273,10 @@ class LabRun:
             found[:] = [
                 rule
                 for rule in self.product.rules()
-                if rule["source_vm"] == attack.vm and rule["created"] >= start and rule["state"] == "enforced"
+                if rule["source_vm"] == attack.vm
+                and rule["action"] == "isolate"
+                and rule["created"] >= start
+                and rule["state"] == "enforced"
             ]
             return bool(found)
 

@@ -78,6 +78,10 @@ class Acl:
     rank: int = DEFAULT_RANK
     """0..MAX_RANK; the higher rank of a tier decides first."""
     mode: Mode = Mode.ENFORCE
+    unless: tuple[Acl, ...] | None = None
+    """Of a restriction, a containing drop of what one VM sends or gets: what these allows mean, answers included, is
+    left to the other rules, and so is the resolution of addresses. It looks at packets, not at connections. Of several
+    restrictions of a VM, what one leaves to others no other drops."""
 
     @cached_property
     def _hash(self) -> int:
@@ -107,6 +111,16 @@ class Policy:
     lists: Mapping[str, AddressList] = field(default_factory=dict)
     terms: Mapping[str, Terms] = field(default_factory=dict)
     """Of rules of which there is something to say, by name."""
+
+    @cached_property
+    def lasting(self) -> Mapping[Tier, tuple[Acl, ...]]:
+        """Rules without end and hours, by tier."""
+        found: dict[Tier, list[Acl]] = {}
+        for acl in self.acls:
+            terms = self.terms.get(acl.rule_id)
+            if terms is None or not terms.timed:
+                found.setdefault(acl.tier, []).append(acl)
+        return {tier: tuple(acls) for tier, acls in found.items()}
 
     def at(self, now: float) -> Policy:
         """The part of it that is in force at a moment (epoch seconds): rules whose time it is."""

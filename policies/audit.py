@@ -21,7 +21,7 @@ from typing import Any
 from runtime.errors import AuditError
 
 GENESIS = "0" * 64
-_BEFORE_ALL = -(1 << 63)
+_BEFORE_ALL, _BEHIND_ALL = -(1 << 63), (1 << 63) - 1
 _COLUMNS = "seq, ts, actor, kind, body, prev, hash"
 
 
@@ -71,6 +71,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def raw(row: AuditRow) -> str:
+    """The text whose SHA-256 is the row's hash."""
+    return canonical([row.prev, row.seq, row.ts, row.actor, row.kind, canonical(row.body)])
+
+
 def digest(prev: str, seq: int, ts: float, actor: str, kind: str, body: str) -> str:
     """Hash of a row; `body` is its canonical JSON text."""
     return hashlib.sha256(canonical([prev, seq, ts, actor, kind, body]).encode()).hexdigest()
@@ -106,6 +111,50 @@ def list(path: Path, after: int = 0, limit: int = 100, kind: str | None = None) 
             return tuple(_parsed(row) for row in _rows(connection, after, kind, limit))
         except (sqlite3.DatabaseError, ValueError) as error:
             raise AuditError(f"a row cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
+
+
+def rows(path: Path, since: float | None = None, until: float | None = None) -> Iterator[AuditRow]:
+    """Rows without a gap, oldest first, in one consistent view of the file.
+
+    Args:
+        since: from the first row of that time (epoch seconds) or later.
+        until: up to the last row of that time or earlier.
+
+    Raises:
+        AuditError: the file cannot be read.
+    """
+    with closing(_open(path)) as connection:
+        try:
+            connection.execute("BEGIN")
+            first, last = 1, -1
+            if since is not None:
+                first = _edge(connection, "SELECT min(seq) FROM audit WHERE ts >= ?", since) or _BEHIND_ALL
+            if until is not None:
+                last = _edge(connection, "SELECT max(seq) FROM audit WHERE ts <= ?", until) or 0
+            for row in _rows(connection, first - 1):
+                if last >= 0 and row[0] > last:
+                    return
+                yield _parsed(row)
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise AuditError(f"a row cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
+
+
+def _edge(connection: sqlite3.Connection, query: str, time: float) -> int | None:
+    found: int | None = connection.execute(query, [time]).fetchone()[0]
+    return found
+
+
+def before(path: Path, moment: float) -> int:
+    """Number of the last row that is older than a moment (epoch seconds); 0: none is.
+
+    Raises:
+        AuditError: the file cannot be read.
+    """
+    with closing(_open(path)) as connection:
+        try:
+            return _edge(connection, "SELECT max(seq) FROM audit WHERE ts < ?", moment) or 0
+        except sqlite3.DatabaseError as error:
+            raise AuditError(f"cannot be read: {error}", file=path, remedy="run `dynseg audit verify`") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:

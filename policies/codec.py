@@ -17,6 +17,10 @@ COPIES_METER = 0xFFFFFFFE
 0xFFFFFFFD limits the slow path, and would drop traffic.)"""
 
 
+FIRST_LIMIT = 6 << 15
+"""Meters from this number on limit packets themselves, those below it copies and new connections."""
+
+
 class InstalledEntry(NamedTuple):
     """A flow entry as read back from a switch."""
 
@@ -28,6 +32,8 @@ class InstalledEntry(NamedTuple):
     instructions: bytes
     packets: int
     bytes: int
+    vouched: bool = False
+    """Was it looked at already, and is it what its cookie says?"""
 
 
 class Happened(IntEnum):

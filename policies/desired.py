@@ -96,6 +96,12 @@ class Desired(Mapping[int, TableEntry]):
     def __repr__(self) -> str:
         return f"Desired({len(self)} entries in {sum(map(len, self.groups))} layers)"
 
+    def holding(self, cookies: Collection[int]) -> set[int]:
+        """Those of a few cookies that are there; cheaper than making one dictionary of all layers."""
+        asked = frozenset(cookies)
+        layers = (layer.entries.keys() for layer in self.layers()) if asked else ()
+        return {cookie for keys in layers if not keys.isdisjoint(asked) for cookie in asked & keys}
+
     def without(self, cookies: Collection[int]) -> Desired:
         """The same but for a few entries. Layers that hold none of them stay shared."""
         return Desired(tuple(_less(layer, cookies) for layer in group) for group in self.groups)

@@ -29,6 +29,7 @@ from policies.schema import (
     ServiceDoc,
     plain,
 )
+from policies.shadow import shadowed
 from policies.terms import Schedule, Terms, moment
 from runtime import document
 from runtime.errors import PolicyError
@@ -105,9 +106,13 @@ def read(
             line, key and remedy.
     """
     reader = _reader(text, inventory, read_list, file)
+    if reader.blank:
+        # A file that was cut off while it was written should not take a whole policy away.
+        raise PolicyError("is empty", file=file, remedy="write `rules: []` for a policy without rules")
     policy = reader.policy(tuple(reader.rules()))
     if now is not None:
         reader.not_over(now)
+    reader.remark(policy)
     return Reading(policy, reader.doc.base_version, tuple(reader.remarks))
 
 
@@ -125,9 +130,14 @@ def parse_document(text: str, file: str = "policy") -> PolicyDoc:
     return _document(text, file)[1]
 
 
+def unbased(text: str) -> str:
+    """A text without the line that says from which version it is made: two that mean the same policy are the same."""
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("base_version:"))
+
+
 def rebased(text: str, version: int) -> str:
     """A text that says from which version it is made; as JSON where YAML leaves no place for that line."""
-    own = [line for line in text.splitlines(keepends=True) if not line.startswith("base_version:")]
+    own = unbased(text).splitlines(keepends=True)
     at = next((place + 1 for place, line in enumerate(own) if line.startswith("---")), 0)
     made = "".join([*own[:at], f"base_version: {version}\n", *own[at:]])
     try:
@@ -183,6 +193,11 @@ class _Reader:
         }
         self._lists = {name: self._list(name, part, read_list) for name, part in doc.lists.items()}
 
+    @property
+    def blank(self) -> bool:
+        """Is there nothing but comments?"""
+        return self._read.data is None
+
     def policy(self, acls: tuple[Acl, ...]) -> Policy:
         """The policy of these rules.
 
@@ -192,6 +207,24 @@ class _Reader:
         self._unique()
         self._free_of_contradictions(acls)
         return Policy(acls=acls, lists=self._lists, terms=self._terms())
+
+    def remark(self, policy: Policy) -> None:
+        """Look for rules that are no mistake, but have nothing to do."""
+        places = {rule.name: index for index, rule in enumerate(self.doc.rules)}
+        for acl, first in shadowed(policy, self._inventory):
+            line = self._read.line(("rules", places[first.rule_id], "name"))
+            message = (
+                f"rule {acl.rule_id} has nothing to decide: {first.rule_id} (line {line}) decides all that it matches"
+            )
+            remedy = "take it out, or give it a higher `priority`"
+            self.remarks.append(str(self._error(("rules", places[acl.rule_id]), message, remedy)))
+        for index, rule in enumerate(self.doc.rules):
+            for end in (rule.source.list, rule.destination.list):
+                if end is not None and not self._lists[end].nets:
+                    message = f"rule {rule.name} matches nobody: list {end} is empty"
+                    self.remarks.append(
+                        str(self._error(("rules", index), message, "fill the list, or take the rule out"))
+                    )
 
     def not_over(self, now: float) -> None:
         """See that no rule's time is over.

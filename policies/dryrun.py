@@ -37,6 +37,7 @@ class DryRun:
                 text=True,
                 timeout=SECONDS,
                 check=False,
+                start_new_session=True,  # of which the processors are not kept free as of the engine's
             )
         except subprocess.TimeoutExpired:
             return problem(503, f"not done after {SECONDS:.0f} s", "ask for a shorter time (`since`, `until`)")

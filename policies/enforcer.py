@@ -13,16 +13,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.acl import Policy
-from policies.codec import COPIES_METER, SwitchCodec
+from policies.codec import SwitchCodec
 from policies.cuts import Cuts
 from policies.desired import Desired
 from policies.entries import TableEntry
 from policies.meanings import Meanings
+from policies.measures import is_measure
+from policies.metering import Metering
 from policies.outcome import News, Outcome, Refusal, UrgentDone
 from policies.pipeline.compile import Compiler, Network, compile_urgent, missing_ports
 from policies.pipeline.payload import copied_port, whatever_copies
-from policies.pipeline.payload import rate as payload_rate_of
-from policies.pipeline.taps import CopyMeter, Taps, copy_meters
+from policies.pipeline.tables import Table
+from policies.pipeline.taps import Taps
 from policies.reconcile import step
 from policies.rules import FirewallRule
 from policies.vfnstate import (
@@ -56,6 +58,8 @@ _HOLD_SECONDS = 1.0
 """What has been sent is read back when all VFNs have been sent what they must hold, or so long after."""
 _PAST_REQUESTS = 1 << 32
 """Requests from here on are of what is sent past the cycle; a VFN's cycle counts from 1."""
+_MOST_NAMED = 8
+"""Rules that a message names for control's log, out of as many entries."""
 _MOST_PAST = 10_000
 _NEVER = float("inf")
 _PAYLOAD_RATE = PayloadSettings().packets_per_second
@@ -110,11 +114,11 @@ class Enforcer:
     ) -> None:
         self._inventory = inventory
         self._codec = codec
-        self._settings = settings
-        self._payload_rate = payload_rate
         self._network = Network(inventory, taps=taps)
         self._compiler = Compiler(codec.cookies)
         self._rules_of: dict[str, frozenset[str]] = dict.fromkeys(inventory.vfns, frozenset())
+        self._measures: dict[str, dict[str, FirewallRule]] = {name: {} for name in inventory.vfns}
+        """Limits and steering, by the id of their rule."""
         self._behind: dict[str, None] = {}
         self._serial = 0
         self._at_work: str | None = None
@@ -122,6 +126,7 @@ class Enforcer:
         self._meanings = Meanings(inventory)
         self._cuts = Cuts(inventory)
         self._own_vms = {name: [vm for vm in inventory.vms.values() if vm.vfn == name] for name in inventory.vfns}
+        self._metering = Metering(inventory, self._own_vms, settings, payload_rate)
         self._past: dict[int, _Sent] = {}
         self._requests = itertools.count(_PAST_REQUESTS)
         self._held: list[tuple[str, int]] = []
@@ -130,20 +135,34 @@ class Enforcer:
         """No VFN has anything due before."""
         self.states = {name: VfnState(settings.reconcile_seconds, settings.audit_seconds) for name in inventory.vfns}
 
-    def set_rules(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
-        """The rules that belong into the switches, by id. VFNs for which they changed follow by `next_work`."""
+    def change_rules(self, turned: Mapping[str, tuple[FirewallRule, ...]]) -> None:
+        """These rules belong into the switches now, by id; those that mean nothing do no longer.
+
+        VFNs for which something changed follow by `next_work`. What is asked for already causes nothing.
+        """
         before = self._network.rules
-        changed = [rule for rule in before.keys() | rules.keys() if before.get(rule) is not rules.get(rule)]
-        self._change(rules=dict(rules))
+        changed = {rule: group for rule, group in turned.items() if before.get(rule, ()) != group}
+        if not changed:
+            return
+        rules = {**before, **changed}
+        for rule in [rule for rule, group in changed.items() if not group]:
+            del rules[rule]
+        self._change(rules=rules)
         concerned: dict[str, set[str]] = defaultdict(set)
-        for rule in changed:
-            for firewall in (*before.get(rule, ()), *rules.get(rule, ())):
+        for rule, group in changed.items():
+            for firewall in (*before.get(rule, ()), *group):
                 concerned[firewall.vfn].add(rule)
+                self._measures[firewall.vfn].pop(rule, None)
+            self._measure(group)
         for vfn, some in concerned.items():
-            here = {rule for rule in some if any(one.vfn == vfn for one in rules.get(rule, ()))}
+            here = {rule for rule in some if any(one.vfn == vfn for one in changed[rule])}
             self._rules_of[vfn] = self._rules_of[vfn] - some | here
             self._behind[vfn] = None
-        self.remember({rule: rules[rule] for rule in changed if rule in rules})
+        self.remember(changed)
+
+    def _measure(self, group: Iterable[FirewallRule]) -> None:
+        for firewall in filter(is_measure, group):
+            self._measures[firewall.vfn][firewall.rule_id] = firewall
 
     def remember(self, rules: Mapping[str, tuple[FirewallRule, ...]]) -> None:
         """These rules are, or were, in force: they may have left ports down."""
@@ -199,9 +218,9 @@ class Enforcer:
         return bool(self._behind) or self._at_work is not None
 
     @property
-    def behind(self) -> bool:
-        """Has `next_work` something to give out?"""
-        return bool(self._behind) and self._at_work is None
+    def behind(self) -> int:
+        """How many VFNs `next_work` has to give out; none while one is being compiled."""
+        return len(self._behind) if self._at_work is None else 0
 
     def next_work(self) -> Work | None:
         """A VFN to compile, which may take long: to be done by `compile` and then given to `want`. One at a time."""
@@ -227,7 +246,8 @@ class Enforcer:
         before = self.states[vfn].goal
         added, removed = entries.difference(before.entries)
         size = before.size + len(added) - len(removed)
-        goal = Goal(entries, size, work.rules, work.network.policy.version, self._meters(vfn))
+        meters = self._metering.of(vfn, self._network, self._measures[vfn].values())
+        goal = Goal(entries, size, work.rules, work.network.policy.version, meters)
         outcome = self._step(vfn, Wanted(goal, added, removed), now)
         if self._meanings.follow(vfn, added, removed):
             outcome.renamed.add(vfn)
@@ -241,14 +261,24 @@ class Enforcer:
             if self.states[vfn].phase is Phase.AWAY:
                 continue
             ports = self._network.ports[vfn]
-            entries = compile_urgent(self._inventory, vfn, ports, group)
+            beside = [one for other, one in self._measures[vfn].items() if other != rule]
+            entries = compile_urgent(self._inventory, vfn, ports, group, beside)
             down = self._cuts.take_down(vfn, group, ports)
             if entries or down:
-                body = b"".join(map(self._codec.add, entries))
+                meters = self._missing(vfn, {meter for entry in entries for meter in entry.meters})
+                body = self._codec.set_meters(meters, meters.keys() & self.states[vfn].meters.keys())
+                body += b"".join(map(self._codec.add, entries))
                 outcome.control.append(self._send_past(_Sent(vfn, rule), body, down=down))
                 self._hurried[vfn] = self._serial
-                outcome.add(self._step(vfn, Ahead(dict(zip(self._codec.cookies(entries), entries, strict=True))), now))
+                ahead = Ahead(dict(zip(self._codec.cookies(entries), entries, strict=True)), meters)
+                outcome.add(self._step(vfn, ahead, now))
         return outcome
+
+    def _missing(self, vfn: str, meters: Iterable[int]) -> dict[int, int]:
+        """Those of these meters that a VFN does not have, or with another rate, as far as is known."""
+        wanted = self._metering.limits(vfn, self._network, self._measures[vfn].values())
+        there = self.states[vfn].meters
+        return {number: wanted[number] for number in sorted(meters) if there.get(number) != wanted[number]}
 
     def up(self, vfn: str, ports: Mapping[str, int], down: Iterable[int], now: float) -> Outcome:
         """A VFN has connected.
@@ -375,19 +405,6 @@ class Enforcer:
         self._network = replace(self._network, **parts)
         self._serial += 1
 
-    def _meters(self, vfn: str) -> Mapping[int, int]:
-        """Packets per second by meter: new connections of each VM that is there, copies of each port."""
-        ports, rate = self._network.ports[vfn], self._settings.connections_per_second
-        own = {vm.number: rate for vm in self._own_vms[vfn] if vm.port in ports}
-        inspected = [vm for vm in self._own_vms[vfn] if vm.port in ports and vm.name in self._network.inspected]
-        each = payload_rate_of(self._payload_rate, self._settings.copies_per_second, len(inspected))
-        payload = {CopyMeter.PAYLOAD.of(ports[vm.port]): each for vm in inspected}
-        ends = [end.port for end in self._inventory.outside.values() if end.vfn == vfn]
-        ends += [vm.port for vm in self._own_vms[vfn]]
-        most = self._settings.copies_per_second
-        copies = copy_meters([ports[name] for name in ends if name in ports], most, self._network.taps)
-        return {**own, **payload, **copies, COPIES_METER: most}
-
     def _step(self, vfn: str, event: Event, now: float) -> Outcome:
         state, commands = step(self.states[vfn], event, now, self._codec.differences)
         self.states[vfn] = state
@@ -445,7 +462,8 @@ class Enforcer:
             meters = self._codec.set_meters(apply.meters, apply.there)
             messages.append(self._send_past(_Sent(vfn, refused=_METERS), meters, entries=False))
         bundle = self._codec.change(apply.add, apply.delete, apply.remove, apply.request)
-        return [*messages, self._message("apply", vfn, apply.request, bundle, urgent=False)]
+        more = {"rules": _named(apply), "freed": any(map(_stops, apply.remove.values()))}
+        return [*messages, self._message("apply", vfn, apply.request, bundle, urgent=False, **more)]
 
     def _send_past(
         self, sent: _Sent, body: bytes, *, entries: bool = True, down: Sequence[int] = (), up: Sequence[int] = ()
@@ -460,10 +478,22 @@ class Enforcer:
         while len(self._past) > _MOST_PAST:
             del self._past[next(iter(self._past))]
         ports = {key: list(numbers) for key, numbers in (("down", down), ("up", up)) if numbers}
-        return self._message("apply", sent.vfn, request, body, urgent=True, entries=entries, **ports)
+        rules = [] if sent.rule is None else [sent.rule]
+        return self._message("apply", sent.vfn, request, body, urgent=True, entries=entries, rules=rules, **ports)
 
     def _message(self, kind: str, vfn: str, request: int, body: bytes, **more: Any) -> Message:
         return Message(kind, {"dpid": self._dpid(vfn), "request": request, **more}, body)
 
     def _dpid(self, vfn: str) -> int:
         return self._inventory.vfns[vfn].dpid
+
+
+def _stops(entry: TableEntry) -> bool:
+    """Does it keep packets from where they were to go?"""
+    return entry.drops and entry.table <= Table.DENIED
+
+
+def _named(apply: Apply) -> list[str]:
+    """Some of the rules that a bundle is about."""
+    changed = itertools.islice(itertools.chain(apply.add.values(), apply.remove.values()), _MOST_NAMED)
+    return sorted({rule for entry in changed for rule in entry.rules})[:_MOST_NAMED]

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
 
-from policies.admission import Admitted, Refused
+from policies import telling
+from policies.admission import Admitted, Decision, Held, Merged, Refused
 from policies.aside import Aside, at_once
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
@@ -25,23 +25,29 @@ from policies.consent import ConsentRecord
 from policies.consentbook import ConsentBook
 from policies.consentbook import message as consents_told
 from policies.consentdoc import ConsentDoc
+from policies.controls import guarded
 from policies.desired import Desired
 from policies.detections import Detection, Detections
 from policies.dryrun import DryRun
 from policies.enforcer import Enforcer
 from policies.explain.answer import Site, View
+from policies.failing import fail
+from policies.foretell import foretell
+from policies.harmcheck import HarmCheck, OrdinaryDenied
 from policies.hits import Hits, default_of
+from policies.ladder import CUT_OFF, step
 from policies.lifecycle import RuleRecord
 from policies.outcome import News, Outcome, Refusal, UrgentDone
 from policies.pipeline.taps import Taps
 from policies.policybook import Draft, PolicyBook
-from policies.reconcile import REFUSED
-from policies.requests import ProposeParams
-from policies.rules import Action, SegmentationRule
+from policies.requests import CalmParams, ProposeParams
+from policies.rules import Action, Mode, SegmentationRule, new_rule_id
+from policies.sparing import NEVER, Putting, Sparing
 from policies.store import Store
 from policies.translate import ANALYZER
 from policies.versions import PolicyVersion
 from policies.vfnstate import Apply, Done, Drift, Failed, Measured, Phase, Synced
+from policies.views import sums
 from runtime.arrays import COUNTER
 from runtime.channel import Message
 from runtime.errors import TransientError
@@ -52,10 +58,6 @@ LOG = logging.getLogger("dynseg.engine")
 
 _NO_PAYLOAD = PayloadSettings()
 _USUAL_TAPS = TapSettings()
-_SHOWN = 5
-"""Entries that a drift record describes one by one."""
-_TABLE_FULL = (5, 1)
-"""OFPET_FLOW_MOD_FAILED, OFPFMFC_TABLE_FULL (OpenFlow 1.3, 7.4.4)."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Outgoing:
     to: str
     """`control` or `analyzer`."""
     message: Message
+    hurried: bool = False
+    """It contains somebody, and leaves before the disk is sure of what was written about that."""
 
 
 class Engine:
@@ -95,6 +99,7 @@ class Engine:
         reading: Aside = at_once,
         trying: Aside = at_once,
         dry_run: DryRun | None = None,
+        sparing: Sparing = NEVER,
     ) -> None:
         self.inventory = inventory
         self.store = store
@@ -108,20 +113,23 @@ class Engine:
         """Tries policies out on recorded flows; None: nobody can."""
         self.hits = Hits()
         self.started = clock.wall()
-        self._settings = settings
+        self.settings = settings = guarded(settings, taps)
         self._detections = Detections()
         self._proposals: dict[str, int] = {}
         self._applies: dict[str, Apply] = {}
+        self._putting = Putting(sparing)
         self.patterns = payload.patterns
         """Folder of the patterns that consents may name."""
         self.enforcer = Enforcer(inventory, codec, openflow, payload.packets_per_second, Taps.of(taps))
-        self.book = Book(store, inventory, settings, clock.wall())
+        self.book = Book(store, inventory, settings, clock.wall(), met=self._met)
+        self._told = telling.RulesTold(self.book, sparing.telling_seconds)
         self.enforcer.remember(self.book.not_yet_gone())
-        self.enforcer.set_rules(self.book.in_force())
+        self.enforcer.change_rules(self.book.turned())
         self.policies = PolicyBook(store, inventory, clock.wall())
         self.enforcer.set_policy(self.policies.policy)
         self.consents = ConsentBook(store, inventory, clock.wall(), clock.steady(), payload.most_days)
         self.enforcer.set_inspected(self.consents.inspected(), clock.steady())
+        self.harm = HarmCheck(self, settings.harm)
         self.book.note(ENGINE, "started", clock.wall(), {"pid": os.getpid(), "rules": len(self.book.records)})
 
     def stop(self) -> None:
@@ -179,10 +187,11 @@ class Engine:
         """The analyzer has connected: it is told what is in force and what counters mean."""
         connected = [vfn for vfn, state in self.enforcer.states.items() if state.phase is not Phase.AWAY]
         cookies = [Outgoing("analyzer", self.enforcer.cookies(vfn)) for vfn in connected]
-        return [Outgoing("analyzer", self._consents_message()), Outgoing("analyzer", self._rules_message()), *cookies]
+        told = (self._consents_message(), telling.rules(self.book))
+        return [*(Outgoing("analyzer", message) for message in told), *cookies]
 
     def from_analyzer(self, message: Message) -> list[Outgoing]:
-        """A detection or a proposal."""
+        """A detection, a proposal, or the end of what was proposed for."""
         try:
             match message.kind:
                 case "detection":
@@ -190,7 +199,11 @@ class Engine:
                     self._record_detections(self._detections.take(detection, self.clock.wall()))
                     return []
                 case "propose":
-                    return self._proposed(ProposeParams.model_validate(message.data))
+                    return foretell(self, ProposeParams.model_validate(message.data), self._proposed)
+                case "ordinary_denied":
+                    return self.harm.take(OrdinaryDenied.model_validate(message.data))
+                case "calm":
+                    return self._calmed(CalmParams.model_validate(message.data))
         except ValidationError as error:
             LOG.warning("the analyzer sent a %s that is wrong: %s", message.kind, error.errors()[0])
             return []
@@ -204,21 +217,22 @@ class Engine:
         if self.policies.pass_time(wall):
             LOG.info("rules of the policy have come or gone with the time")
             self.enforcer.set_policy(self.policies.policy)
-        changed = self.book.expire(wall)
-        changed = self.book.retry(wall) or changed
+        changed = self.book.pass_time(wall)
         outgoing = self._rules_changed() if changed else []
+        self.book.settle(self.enforcer.follows, wall)
         if self.consents.turn(wall, steady):
             outgoing += self._consents_changed()
         self._confirm_consents()
         outgoing += self.catch_up()
         outgoing += self._finish(self.enforcer.timer(steady))
+        outgoing += self._tell_rules()
         self._confirm_policy()
         return outgoing
 
     def catch_up(self) -> list[Outgoing]:
         """Have one VFN compiled, aside: what comes meanwhile, isolations above all, does not wait for it."""
-        work = self.enforcer.next_work()
-        if work is None:
+        behind = self.enforcer.behind
+        if not behind or self._putting.waits(self.clock.steady(), behind) or not (work := self.enforcer.next_work()):
             return []
 
         def then(entries: Desired) -> list[Outgoing]:
@@ -228,37 +242,73 @@ class Engine:
 
     def patience(self) -> float | None:
         """Seconds until `timer` will next have something to do; None: until an event comes."""
-        if self.enforcer.behind:
+        now = self.clock.steady()
+        if self.enforcer.behind and not self._putting.seconds(now):
             return 0.0
         steady = self.enforcer.next_time()
         due = (self.book.next_time(), self._detections.next_time(), self.policies.next_time())
         walls = [time for time in due if time is not None]
         waits = [time - self.clock.wall() for time in walls]
-        waits += [] if steady is None else [steady - self.clock.steady()]
-        consents = self.consents.next_time(self.clock.wall())
-        waits += [] if consents is None else [consents]
+        waits += [self._putting.seconds(now)] if self.enforcer.behind else []
+        waits += [] if steady is None else [steady - now]
+        others = (self.consents.next_time(self.clock.wall()), self._told.seconds(now))
+        waits += [seconds for seconds in others if seconds is not None]
         return max(0.0, min(waits)) if waits else None
 
-    def propose(self, rule: SegmentationRule) -> tuple[Admitted | Refused, list[Outgoing]]:
-        """Judge a rule and carry it out; drops are sent at once, ahead of everything else."""
-        decision = self.book.judge(rule, self.clock.wall())
-        if isinstance(decision, Refused):
-            LOG.warning("rule of %s refused: %s", rule.issuer, decision.reason)
-            return decision, []
-        LOG.info("rule %s of %s: %s %s", rule.id, rule.issuer, rule.action, rule.source_vm or rule.source_ip)
-        changed = self._rules_changed(urgent=None if rule.action is Action.ALLOW else rule.id)
-        return decision, changed
+    def propose(self, rule: SegmentationRule) -> tuple[Decision, list[Outgoing]]:
+        """Judge a rule and carry it out; what takes something away is sent at once, ahead of everything else."""
+        decision = self.book.judge(rule, self.clock.wall(), self.policies.policy)
+        return decision, self._carried_out(decision)
 
-    def release(self, identity: str, actor: str, reason: str) -> tuple[RuleRecord, list[Outgoing]]:
+    def approve(self, identity: str, actor: str) -> tuple[Decision, list[Outgoing]]:
+        """Let a rule that waits come into force.
+
+        Raises:
+            PolicyError: it does not wait, or is the actor's own.
+            KeyError: there is no such rule.
+        """
+        decision = self.book.approve(identity, actor, self.clock.wall(), self.policies.policy)
+        LOG.info("rule %s approved by %s", identity, actor)
+        return decision, self._carried_out(decision)
+
+    def _carried_out(self, decision: Decision) -> list[Outgoing]:
+        match decision:
+            case Refused(rule=rule, reason=reason):
+                LOG.warning("rule of %s refused: %s", rule.issuer, reason)
+            case Held(rule=rule, reason=reason):
+                LOG.info("rule %s of %s waits for approval: %s", rule.id, rule.issuer, reason)
+            case Merged(reason=reason):
+                LOG.info("%s", reason)
+            case Admitted(rule=rule, why=why):
+                whom = rule.source_vm or rule.source_ip
+                LOG.info("rule %s of %s: %s %s%s", rule.id, rule.issuer, rule.action, whom, why and f" ({why})")
+                takes = rule.action is not Action.ALLOW and rule.mode is Mode.ENFORCE
+                return self._rules_changed(urgent=rule.id if takes else None)
+        return []
+
+    def release(
+        self, identity: str, actor: str, reason: str, *, false_alarm: bool = False
+    ) -> tuple[RuleRecord, list[Outgoing]]:
         """End a rule.
 
         Raises:
             PolicyError: it has ended already.
             KeyError: there is no such rule.
         """
-        record = self.book.release(identity, actor, reason, self.clock.wall())
+        record = self.book.release(identity, actor, reason, self.clock.wall(), false_alarm=false_alarm)
         LOG.info("rule %s released by %s", identity, actor)
         return record, self._rules_changed()
+
+    def roll_back(self, identity: str, reason: str, evidence: Mapping[str, Any]) -> list[Outgoing]:
+        """Take a rule back because it does harm.
+
+        Raises:
+            PolicyError: it has ended already.
+            KeyError: there is no such rule.
+        """
+        self.book.roll_back(identity, ENGINE, reason, evidence, self.clock.wall())
+        LOG.warning("rule %s is rolled back: %s", identity, reason)
+        return self._rules_changed()
 
     def lay_down(self, draft: Draft, actor: str, base: int | None = None, reason: str = "") -> PolicyVersion:
         """Put a policy in force; the switches follow VFN by VFN from the next `timer` on.
@@ -318,6 +368,10 @@ class Engine:
         }
         return Site(self.inventory, self.policies.policy, self.policies.version.actor, rules, vfns)
 
+    def _met(self, rule: str) -> Mapping[str, int]:
+        """Packets that a rule has met, by what became of them."""
+        return sums(self.hits.of(rule))["packets"]
+
     def _keep_hits(self) -> None:
         """Of rules that are over nobody asks what they have met."""
         defaults = {default_of(segment.number) for segment in self.inventory.segments.values()}
@@ -333,33 +387,38 @@ class Engine:
         LOG.info("version %d of the policy is enforced", self.policies.version.number)
 
     def _proposed(self, proposal: ProposeParams) -> list[Outgoing]:
-        now = self.clock.wall()
-        rule = SegmentationRule(
-            new_rule_id(),
-            Action(proposal.action),
-            ANALYZER,
-            now,
-            segment=proposal.segment,
-            source_vm=proposal.source_vm,
-            scope=proposal.scope,
-            source_ip=proposal.source_ip,
-            risk=proposal.risk,
-            reasons=proposal.reasons,
-            evidence_time=proposal.evidence_time,
-            expires=now + self._settings.isolation_seconds,
-        )
+        rule = proposal.rule(new_rule_id(), ANALYZER, self.clock.wall())
         decision, outgoing = self.propose(rule)
-        if isinstance(decision, Refused):
-            return [self._decided(rule.id, proposal.proposal, "refused", decision.reason)]
-        self._proposals[rule.id] = proposal.proposal
-        return [*outgoing, self._decided(rule.id, proposal.proposal, "installing", "")]
+        if isinstance(decision, Admitted):
+            self._proposals[rule.id] = proposal.proposal
+        carried = {"proposal": proposal.proposal, "rule": rule.id}
+        LOG.info("a proposal of the analyzer is %s", type(decision).__name__.lower(), extra=carried)
+        return [*outgoing, Outgoing("analyzer", telling.answered(proposal.proposal, rule.id, decision, self.book))]
+
+    def _calmed(self, calm: CalmParams) -> list[Outgoing]:
+        """What a VM or address did has ended: it leaves the lesser steps on probation."""
+        held = [r.rule.id for r in self.book.answering(calm.vm or str(calm.address)) if step(r.rule) < CUT_OFF]
+        for identity in held:
+            self.book.release(identity, ANALYZER, "what it answered has ended", self.clock.wall())
+        return self._rules_changed() if held else []
 
     def _rules_changed(self, urgent: str | None = None) -> list[Outgoing]:
         """Have the switches follow the book, and tell the analyzer."""
-        self.enforcer.set_rules(self.book.in_force())
-        first = [] if urgent is None else self._finish(self.enforcer.send_urgent(urgent, self.clock.steady()))
-        self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
-        return [*first, Outgoing("analyzer", self._rules_message())]
+        self.enforcer.change_rules(self.book.turned())
+        first: list[Outgoing] = []
+        if urgent is not None:
+            self._putting.urgent(self.clock.steady())
+            outcome = self.enforcer.send_urgent(urgent, self.clock.steady())
+            # A port stays down whatever becomes of this machine, so what takes one down is on the disk before.
+            first = [replace(out, hurried="down" not in out.message.data) for out in self._finish(outcome)]
+        self._told.change()
+        return [*first, *self._tell_rules()]
+
+    def _tell_rules(self) -> list[Outgoing]:
+        told = self._told.take(self.clock.steady())
+        if told:
+            self._proposals = {rule: number for rule, number in self._proposals.items() if rule in self.book.records}
+        return [Outgoing("analyzer", message) for message in told]
 
     def _finish(self, outcome: Outcome) -> list[Outgoing]:
         """Messages of an outcome, and of everything that its news lead to."""
@@ -375,70 +434,55 @@ class Engine:
             case Apply() as apply:
                 self._applies[vfn] = apply
             case Done(seconds):
-                self._bundle_done(vfn, seconds, now)
+                self.book.installed(*telling.bundle(vfn, self._applies.pop(vfn), seconds), now)
             case UrgentDone() as done:
                 self._urgent_done(vfn, done, now)
             case Refusal(what, errors):
-                reason = f"{what}: {_in_words(errors)}"
+                reason = f"{what}: {telling.in_words(errors)}"
                 LOG.error("VFN %s: %s", vfn, reason)
                 body = {"vfn": vfn, "rules": [], "urgent": True, "reason": reason, "errors": [*errors]}
                 self.book.note(ENGINE, "failed", now, body)
             case Synced():
-                for record in self.book.confirm(self.enforcer.states, now):
-                    LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
-                    if record.removed_at:
-                        self.hits.forget(record.rule.id)
-                self._confirm_policy()
-                self._confirm_consents()
+                return self._synced(now)
             case Measured(ratio, entries):
                 body = {"vfn": vfn, "enforced_ratio": round(ratio, 6), "entries": entries}
                 self.book.note(ENGINE, "ratio", now, body)
             case Drift() as drift:
                 LOG.warning("VFN %s: %d entries lost, %d strange ones", vfn, len(drift.lost), len(drift.strange))
-                self.book.note(ENGINE, "drift", now, {"vfn": vfn, **_drift_told(drift)})
+                self.book.note(ENGINE, "drift", now, {"vfn": vfn, **telling.drift_told(drift)})
             case Failed() as failed:
                 return self._failed(vfn, failed, now)
         return []
 
-    def _bundle_done(self, vfn: str, seconds: float, now: float) -> None:
-        apply = self._applies.pop(vfn)
-        rules = sorted({rule for entry in apply.add.values() for rule in entry.rules})
-        counts = {"added": len(apply.add), "deleted": len(apply.delete) + len(apply.remove)}
-        body = {"vfn": vfn, "rules": rules, "urgent": False, **counts, "barrier_seconds": round(seconds, 6)}
-        self.book.installed(rules, now, body)
+    def _synced(self, now: float) -> list[Outgoing]:
+        """A VFN was read back with all that it is to hold."""
+        changed = self.book.confirm(self.enforcer.states, now)
+        for record in changed:
+            LOG.info("rule %s is %s", record.rule.id, "removed" if record.removed_at else record.state)
+            if record.removed_at:
+                self.hits.forget(record.rule.id)
+        self._confirm_policy()
+        self._confirm_consents()
+        # What a stronger rule stands for, now that it is there, leaves the switches.
+        return self._rules_changed() if any(record.leaving for record in changed) else []
 
     def _urgent_done(self, vfn: str, done: UrgentDone, now: float) -> None:
         body: dict[str, Any] = {"vfn": vfn, "rules": [done.rule], "urgent": True}
         if done.errors:
             # Not the last word: the whole bundle follows, and its answer decides about the rule.
-            self.book.note(ENGINE, "failed", now, {**body, "reason": _in_words(done.errors), "errors": [*done.errors]})
+            reason = telling.in_words(done.errors)
+            self.book.note(ENGINE, "failed", now, {**body, "reason": reason, "errors": [*done.errors]})
             return
         record = self.book.records.get(done.rule)
         seconds = {} if record is None else {"seconds": round(now - record.rule.created, 6)}
-        self.book.installed([done.rule], now, {**body, **seconds, "barrier_seconds": round(done.seconds, 6)})
+        self.book.installed([done.rule], {**body, **seconds, "barrier_seconds": round(done.seconds, 6)}, now)
 
     def _failed(self, vfn: str, failed: Failed, now: float) -> list[Outgoing]:
-        reason = failed.reason + (f": {_in_words(failed.errors)}" if failed.errors else "")
-        LOG.error("VFN %s: %s", vfn, reason)
-        state = self.enforcer.states[vfn]
-        suspects: frozenset[str] = frozenset()
-        copies = self.enforcer.refused_copies(vfn, failed.errors)
-        if failed.reason == REFUSED and not copies:
-            suspects = self.enforcer.suspects(vfn, failed.errors) or state.rules - (
-                state.confirmed_rules or frozenset()
-            )
-        body = {"vfn": vfn, "reason": reason, "errors": [*failed.errors], "urgent": False}
-        if copies:
-            self.consents.refuse(copies, f"VFN {vfn}: {reason}", now)
-        elif failed.reason == REFUSED and self.policies.pending and not self.book.installing(suspects):
-            # No rule of the moment is to blame: what is new is the policy.
-            self.policies.refuse(vfn, reason, suspects, now)
-            self.enforcer.set_policy(self.policies.policy)
-        changed = self.book.failed(sorted(suspects), f"VFN {vfn}: {reason}", now, body)
+        changed, copies = fail(self, vfn, failed, now)
         told = [
-            self._decided(record.rule.id, self._proposals[record.rule.id], record.state, record.detail)
+            Outgoing("analyzer", telling.decided(number, record.rule.id, record.state, record.detail))
             for record in changed
-            if record.rule.id in self._proposals
+            if (number := self._proposals.get(record.rule.id)) is not None
         ]
         outgoing = self._consents_changed() if copies else []
         return [*outgoing, *self._rules_changed(), *told] if changed else outgoing
@@ -447,44 +491,6 @@ class Engine:
         for body in bodies:
             self.book.note(ANALYZER, "detection", self.clock.wall(), body)
 
-    def _decided(self, rule: str, proposal: int, state: str, reason: str) -> Outgoing:
-        data = {"rule": rule, "proposal": proposal, "state": state, "reason": reason}
-        return Outgoing("analyzer", Message("decided", data))
-
-    def _rules_message(self) -> Message:
-        rules = [
-            {
-                "id": rule.id,
-                "action": rule.action,
-                "source_vm": rule.source_vm,
-                "scope": rule.scope,
-                "source_ip": None if rule.source_ip is None else str(rule.source_ip),
-            }
-            for rule in self.book.live()
-        ]
-        return Message("rules", {"rules": rules})
-
     def counts(self) -> Mapping[str, int]:
         """How many rules are in which state, of those that are not over."""
         return Counter(record.state.value for record in self.book.records.values() if not record.over)
-
-
-def new_rule_id() -> str:
-    """12 lower-case hex digits."""
-    return secrets.token_hex(6)
-
-
-def _in_words(errors: Any) -> str:
-    """OpenFlow errors in words, each once."""
-    words = {
-        "table full" if (e["type"], e["code"]) == _TABLE_FULL else f"error type {e['type']} code {e['code']}"
-        for e in errors
-    }
-    return ", ".join(sorted(words))
-
-
-def _drift_told(drift: Drift) -> dict[str, Any]:
-    lost = [{"table": e.table, "priority": e.priority, "rules": list(e.rules)} for e in drift.lost[:_SHOWN]]
-    strange = [{"table": e.table, "priority": e.priority, "cookie": f"{e.cookie:#x}"} for e in drift.strange[:_SHOWN]]
-    counts = {"lost": len(drift.lost), "strange": len(drift.strange)}
-    return {**counts, "lost_entries": lost, "strange_entries": strange}

@@ -108,6 +108,11 @@ class TableEntry:
     """Number of an OpenFlow meter that the packet must pass before the steps."""
 
     @property
+    def drops(self) -> bool:
+        """Does it end a packet's way?"""
+        return not self.steps and self.goto is None
+
+    @property
     def meters(self) -> tuple[int, ...]:
         """Numbers of all meters that it names: a switch refuses an entry before it has them."""
         copies = (step.meter for step in self.steps if isinstance(step, ToController))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from policies.desired import Desired, Layer
 from policies.entries import TableEntry
 from policies.pipeline.judgement import denied_by_default
-from policies.pipeline.tables import Table
+from policies.pipeline.tables import COPIED, Table
 
 _MAX_KNOWN = 2_000_000
 
@@ -30,7 +30,11 @@ class What(StrEnum):
     ANSWERS = "answers"
     """Let through since they answer a connection that the rule allows."""
     OBSERVED = "observed"
-    """Would have been denied, were the rule enforced."""
+    """Would have been denied, limited or steered, were the rule enforced."""
+    LIMITED = "limited"
+    """Came to a limit, which lets through what its rate allows."""
+    STEERED = "steered"
+    """Went to an inspection VM, or a copy did."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +61,27 @@ def default_of(number: int) -> str:
 def meaning(entry: TableEntry) -> Meaning | None:
     """What the packets of an entry have met; None: nothing that is decided there."""
     match entry.table:
-        case Table.ENFORCEMENT if entry.goto is None and not entry.steps:
+        case Table.ENFORCEMENT if entry.drops:
             return Meaning(What.DENIED, entry.rules)
         case Table.ENFORCEMENT if entry.goto == Table.COMMIT:
             return Meaning(What.ALLOWED, entry.rules)
-        case Table.REVERSE if entry.goto == Table.FORWARD:
+        case Table.REVERSE if entry.goto == Table.SENT:
             return Meaning(What.ANSWERS, entry.rules)
+        case Table.SENT | Table.RECEIVED if entry.rules:
+            return Meaning(_measured(entry), entry.rules)
         case Table.DENIED:
             segment = denied_by_default(entry)
             return Meaning(What.DENIED, entry.rules if segment is None else (default_of(segment),))
         case Table.SHADOW_DENIED:
             return Meaning(What.OBSERVED, entry.rules)
     return None
+
+
+def _measured(entry: TableEntry) -> What:
+    """What a measure does; of a VM that is limited and steered, it is steered."""
+    if entry.steps or any(field.name == COPIED for field in entry.match):
+        return What.STEERED
+    return What.OBSERVED if entry.meter is None else What.LIMITED
 
 
 @dataclass

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_network
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from policies.document import parse_document
-from policies.prefixes import aggregate
+from policies.prefixes import aggregate, network
 from policies.rules import Network
 from runtime import document
 from runtime.errors import PolicyError
@@ -92,8 +91,12 @@ class _NetworkPolicy(_Part):
     kind: Literal["NetworkPolicy"]
     metadata: _Metadata
     spec: _Spec
+    status: Any = None
+    """Clusters write one; it says nothing about traffic."""
 
 
+_LISTS = ("List", "NetworkPolicyList")
+"""Kinds of what `kubectl get` prints of several."""
 _MODELS: Mapping[str, type[BaseModel]] = {
     "podSelector": _Selector,
     "namespaceSelector": _Selector,
@@ -146,7 +149,18 @@ def _documents(text: str, file: str) -> Iterator[document.Document]:
         read = document.read("\n" * begin + "\n".join(chunk), file, PolicyError)
         chunk, begin = [], number + 1
         if read.data is not None:
-            yield read
+            yield from _items(read)
+
+
+def _items(read: document.Document) -> Iterator[document.Document]:
+    """The items of a list, each as a document with the lines that it has in the file; else the document itself."""
+    items = read.data.get("items") if isinstance(read.data, dict) and read.data.get("kind") in _LISTS else None
+    if not isinstance(items, list):
+        yield read
+        return
+    for number, item in enumerate(items):
+        lines = {path[2:]: line for path, line in read.lines.items() if path[:2] == ("items", number)}
+        yield document.Document(read.file, item, lines)
 
 
 class _Converter:
@@ -250,9 +264,10 @@ class _Converter:
 
     def _network(self, path: Path, text: str) -> Network:
         try:
-            return ip_network(text)
+            return network(text)
         except ValueError as error:
-            raise self._error(path, f"{text!r} is no network: {error}", "write one such as 192.0.2.0/24") from error
+            message, _, remedy = str(error).partition("; ")
+            raise self._error(path, message, remedy) from error
 
     def _services(self, path: Path, ports: Sequence[_Port]) -> list[dict[str, Any]]:
         return [self._service((*path, number), port) for number, port in enumerate(ports)]

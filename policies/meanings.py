@@ -32,7 +32,7 @@ class Meanings:
 
     def _meaning(self, vfn: str, entry: TableEntry) -> Mapping[str, Any] | None:
         """None: it does not count packets of one VM of this VFN."""
-        drops = entry.goto is None and not entry.steps
+        drops = entry.drops
         if entry.table == Table.SOURCE:
             numbers = [step.value for step in entry.steps if isinstance(step, SetField) and step.name == SOURCE_VM]
         elif entry.table == Table.ENFORCEMENT and drops:

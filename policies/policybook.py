@@ -22,9 +22,10 @@ from runtime.errors import PolicyError
 from topology.model import Inventory
 
 FILE = "policy"
-"""What errors call the text of a request."""
+"""What errors call a text whose file nobody names."""
 _ENGINE = "engine"
-_EMPTY = PolicyVersion(0, 0.0, "", "", {})
+EMPTY = PolicyVersion(0, 0.0, "", "", {})
+"""Before any was laid down."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Draft:
     """The earlier version that it is."""
 
 
-def draft(text: str, inventory: Inventory, folder: Path, now: float | None = None) -> Draft:
+def draft(text: str, inventory: Inventory, folder: Path, now: float | None = None, file: str = FILE) -> Draft:
     """Check a text and read the lists that it names, relative to a folder; arguments and errors as of `document.read`.
 
     Raises:
@@ -54,7 +55,7 @@ def draft(text: str, inventory: Inventory, folder: Path, now: float | None = Non
     read_list = KeepingLists(reading_in(folder))
     heap = Heap()
     with heap:
-        found = read(text, inventory, read_list, file=FILE, now=now)
+        found = read(text, inventory, read_list, file=file, now=now)
         lists.check(found.policy.lists.values())
         heap.made = _size(found.policy)
     return Draft(found.policy, text, read_list.packed, found.base_version, found.remarks)
@@ -114,7 +115,7 @@ class PolicyBook:
         """Number of the last version, in force or not."""
         self.left_out: tuple[str, ...] = ()
         """Rules of the version in force that this inventory leaves nothing for."""
-        self._held = _hold(_EMPTY, Policy(), now)
+        self._held = _hold(EMPTY, Policy(), now)
         self._recall(now)
 
     def _recall(self, now: float) -> None:
@@ -122,7 +123,7 @@ class PolicyBook:
         self.newest = self._store.newest_policy()
         version = self._store.policy_in_force()
         if version is None:
-            self._held = _hold(_EMPTY, Policy(), now)
+            self._held = _hold(EMPTY, Policy(), now)
             return
         found = recalled(version, self._inventory)
         self._held = _hold(version, found.policy, now)
@@ -167,7 +168,8 @@ class PolicyBook:
         base = draft.base_version if base is None else base
         if base is not None and base != self.version.number:
             raise ConflictError(base, self.version)
-        body: dict[str, Any] = {"version": version.number, "digest": version.digest, **counts(draft.policy)}
+        body: dict[str, Any] = {"version": version.number, "before": self.version.number, "digest": version.digest}
+        body |= counts(draft.policy)
         body |= {} if draft.again is None else {"again": draft.again, "left_out": [*draft.left_out]}
         body |= {"reason": reason} if reason else {}
         self._write(now, actor, "policy", body, version)

@@ -29,12 +29,13 @@ class PolicyCalls:
             "lay_down": (requests.LayDownParams, self._lay_down),
             "rollback": (requests.RollbackParams, self._rollback),
             "simulate": (requests.SimulateParams, self._simulate),
+            "dry_run": (requests.DryRunParams, lambda params, actor: self._simulate(params.simulation, actor)),
         }
 
     def _policy(self, params: requests.PolicyParams, _actor: str) -> Answer:
         if params.version is None or params.version == self._engine.policies.version.number:
             return 200, self._in_force()
-        return 200, version_json(self._version(params.version))
+        return 200, version_json(self._version(params.version), in_force=False)
 
     def _in_force(self) -> dict[str, Any]:
         """The version in force, and how far it has come."""
@@ -52,7 +53,8 @@ class PolicyCalls:
         return [acl.rule_id for acl in self._engine.policies.whole.acls if acl.rule_id not in on]
 
     def _history(self, params: requests.HistoryParams, _actor: str) -> Answer:
-        return 200, [line_json(line) for line in self._engine.store.policies(params.limit, params.before)]
+        now = self._engine.policies.version.number
+        return 200, [line_json(line, now) for line in self._engine.store.policies(params.limit, params.before)]
 
     def _diff(self, params: requests.DiffParams, _actor: str) -> Later:
         before = self._version(params.from_version)
@@ -80,7 +82,7 @@ class PolicyCalls:
     def _lay_down(self, params: requests.LayDownParams, actor: str) -> Later:
         inventory, text, folder = self._engine.inventory, params.document, params.folder
         now = self._engine.clock.wall()
-        return self._accepting(lambda: draft(text, inventory, folder, now), params, actor)
+        return self._accepting(lambda: draft(text, inventory, folder, now, params.file), params, actor)
 
     def _rollback(self, params: requests.RollbackParams, actor: str) -> Later:
         version, inventory = self._version(params.version), self._engine.inventory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import merge
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 
@@ -19,7 +19,35 @@ MAX_BYTES = 64 * MAX_LINES
 _PIECE = 10_000
 _Range = tuple[int, int, int]
 """IP version, first and last address."""
+_MAPPED = 0xFFFF
+"""What stands ahead of an IPv4 address that is written as one of IPv6 (RFC 4291, 2.5.5.2)."""
 _WHERE = "give the path of a file that the engine can read, relative to the policy's own folder"
+
+
+def network(text: str) -> Network:
+    """An address or network.
+
+    Raises:
+        ValueError: it is none, or none that a packet here can have; says what to write.
+    """
+    text = text.strip()
+    try:
+        found = ip_network(text)
+    except ValueError as error:
+        if "host bits" in str(error):
+            raise ValueError(f"{text!r} has bits beyond its length; write {ip_network(text, strict=False)}") from None
+        raise ValueError(f"{text!r} is no address or network; write one such as 192.0.2.0/24 or 2001:db8::1") from None
+    if found.version == 6 and "%" in text:
+        raise ValueError(f"{text!r} names an interface of one machine; write it without what follows the %")
+    if _is_mapped(found.version, int(found.network_address), found.prefixlen):
+        inner = IPv4Network((int(found.network_address) & 0xFFFF_FFFF, found.prefixlen - 96))
+        right = inner if inner.num_addresses > 1 else inner.network_address
+        raise ValueError(f"{text!r} is IPv4 written as IPv6, which no packet has; write {right}")
+    return found
+
+
+def _is_mapped(version: int, first: int, length: int) -> bool:
+    return version == 6 and length >= 96 and first >> 32 == _MAPPED
 
 
 def read(path: Path) -> tuple[Network, ...]:
@@ -71,7 +99,7 @@ def _parsed(text: str) -> _Range:
     if slash and not (length.isascii() and length.isdigit() and int(length) <= width):
         raise ValueError(text)
     begin, end = _range(first, int(length) if slash else width, width)
-    if begin != first:
+    if begin != first or _is_mapped(version, first, int(length) if slash else width):
         raise ValueError(text)
     return version, begin, end
 
@@ -92,7 +120,7 @@ def _ranges(lines: Iterable[str], file: Path | str) -> Iterator[_Range]:
         try:
             yield _parsed(text)
         except ValueError:
-            remedy = "write one address or network a line, without bits beyond its length; comments go behind #"
+            remedy = "write an address or network a line, no bits beyond its length, IPv4 as IPv4; comments go behind #"
             raise PolicyError("is no prefix", file=file, line=number, remedy=remedy) from None
 
 

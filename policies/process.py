@@ -5,21 +5,22 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import signal
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 
 from policies.aside import Worker
 from policies.codec import SwitchCodec
 from policies.dryrun import DryRun
 from policies.engine import Clock, Engine, Outgoing
+from policies.measuring import measure
+from policies.safely import Safely
 from policies.service import Service
+from policies.sparing import Sparing
 from policies.store import Store
 from runtime.channel import Event, Message, Peer, Server
+from runtime.ending import ORPHAN_SECONDS, Company, on_signals
 from runtime.errors import ChannelError, DynsegError
 from runtime.log import configure
 from runtime.settings import Settings
@@ -27,13 +28,15 @@ from topology import inventory
 
 LOG = logging.getLogger("dynseg.engine")
 
-ORPHAN_SECONDS = 30.0
-"""Without control for so long, the engine ends; the switches go on by themselves."""
 _LONGEST_WAIT = 1.0
 TURN_SECONDS = 0.005
-"""So long events are taken before what they wrote is put on the disk, all at once, and what follows from them is sent.
-A bundle of hundreds of VFNs each would otherwise wait for the disk by itself."""
-_ROLES = ("control", "analyzer")
+"""So long events are taken before what they wrote is given to the disk, all at once, and what follows waits for
+it. A bundle of hundreds of VFNs each would otherwise wait for the disk by itself."""
+NEGLECT_SECONDS = 0.05
+"""What nobody asks for has its turn at least so often, however many ask for something."""
+SPARING = Sparing(quiet_seconds=0.1, most_seconds=1.0, telling_seconds=0.1)
+"""Isolations that follow each other closely have their VFNs compiled, and the analyzer told, together."""
+_ROLES = ("control", "analyzer", "metrics")
 
 
 def run(
@@ -45,18 +48,19 @@ def run(
         dry_run: tries policies out on recorded flows.
         stop: asked at least every second whether to end; None: SIGTERM and SIGINT say so.
     """
-    configure("engine", settings.log_level)
+    configure("engine", settings.log_level, settings.log_format)
     try:
         known = inventory.load(settings.inventory)
         with ExitStack() as stack:
             # Before the socket is there: whoever can connect can also tell this process to end.
-            ending = None if stop else stack.enter_context(_signals())
+            ending = None if stop else stack.enter_context(on_signals())
             store = stack.enter_context(closing(Store(settings.database)))
             server = stack.enter_context(closing(Server(settings.engine_socket)))
             if ending is not None:
-                server.watch(ending.fileno)
+                server.watch(ending.fileno())
             compiling, reading, trying = workers = Worker(), Worker(), Worker()
-            for worker in workers:
+            disk = Worker()
+            for worker in (*workers, disk):
                 server.watch(worker.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
@@ -72,11 +76,13 @@ def run(
                 reading=reading,
                 trying=trying,
                 dry_run=dry_run,
+                sparing=SPARING,
             )
             gc.collect()
             gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            _Loop(engine, server, workers).run(stop or (lambda: ending is not None and bool(ending.received)))
+            loop = _Loop(engine, server, workers, Safely(store, disk, lambda sent: sent[1].hurried, _lane))
+            loop.run(stop or (lambda: ending is not None and ending.asked))
             engine.stop()
     except DynsegError as error:
         LOG.error("%s", error)  # noqa: TRY400 - the sentence is for a person; its trace would hide it
@@ -87,45 +93,65 @@ def run(
 class _Loop:
     """Who is connected, and messages in and out."""
 
-    def __init__(self, engine: Engine, server: Server, workers: Sequence[Worker]) -> None:
+    def __init__(self, engine: Engine, server: Server, workers: Sequence[Worker], safely: Safely) -> None:
         self._engine = engine
         self._service = Service(engine)
         self._server = server
         self._workers = workers
         self._peers: dict[str, Peer] = {}
         self._outgoing: list[tuple[Peer, Outgoing]] = []
-        self._alone_since: float | None = time.monotonic()
+        self._safely = safely
+        self._looked_after = 0.0
+        """When work that was put aside, and what is due, last had a turn."""
+        self._company = Company()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop`, or until nobody has been there for `ORPHAN_SECONDS`."""
+        """Serve until `stop`, or until control has been away for `ORPHAN_SECONDS`."""
+        events: deque[Event] = deque()
+        busy = False
         while not stop():
-            patience = self._engine.patience()
-            wait = _LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)
-            events = deque(self._server.poll(wait))
-            while self._turn(events):
-                pass
-            if self._alone_since is not None and time.monotonic() - self._alone_since > ORPHAN_SECONDS:
+            events += self._server.poll(0.0 if busy else self._wait())
+            busy = self._turn(events)
+            if self._company.missed():
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
-                return
+                break
+        while self._safely.busy:
+            self._server.poll(_LONGEST_WAIT)
+            self._send()
+
+    def _wait(self) -> float:
+        """Seconds until something is due."""
+        waits = (_LONGEST_WAIT, self._engine.patience(), self._safely.seconds())
+        return min(seconds for seconds in waits if seconds is not None)
 
     def _turn(self, events: deque[Event]) -> bool:
-        """Take some events, and send what follows from them when all that they wrote is on the disk.
+        """Take some events, and see to it that what follows is sent when all that they wrote is on the disk.
 
-        Returns whether there is more to do at once. What somebody asked for goes out before anything else is begun.
+        Returns whether there is more to do at once.
         """
-        asked = False
-        with self._engine.store.together():
-            end = time.monotonic() + TURN_SECONDS
-            while events and not asked and time.monotonic() < end:
-                event = events.popleft()
-                self._take(event)
-                asked = _is_asking(event)
-                if not asked and any(worker.ready for worker in self._workers):
-                    self._collect()  # so that they have work again
-            if not asked:
-                self._collect()
-                self._put(self._engine.timer())
         self._send()
+        with self._engine.store.together(durable=False):
+            busy = self._work(events)
+        self._send()
+        return busy
+
+    def _work(self, events: deque[Event]) -> bool:
+        """Take some events; is there more to do at once?
+
+        What somebody asked for goes out before anything else is begun; proposals that wait together go to the disk
+        together, and with them what is as quickly done.
+        """
+        asked, end = False, time.monotonic() + TURN_SECONDS
+        while events and time.monotonic() < end and not self._safely.ready and (not asked or _is_quick(events[0])):
+            event = events.popleft()
+            self._take(event)
+            asked = asked or _is_asking(event)
+            if not asked and any(worker.ready for worker in self._workers):
+                self._collect()  # so that they have work again
+        if not asked or time.monotonic() > self._looked_after + NEGLECT_SECONDS:
+            self._collect()
+            self._put(self._engine.timer())
+            self._looked_after = time.monotonic()
         return asked or bool(events)
 
     def _collect(self) -> None:
@@ -151,6 +177,8 @@ class _Loop:
     def _handle(self, role: str, message: Message) -> None:
         if role == "analyzer":
             self._put(self._engine.from_analyzer(message))
+        elif message.kind == "measure":
+            self._put([Outgoing(role, Message("measured", measure(self._engine)))])
         elif message.kind == "call":
             self._put(self._service.call(message))
         else:
@@ -166,8 +194,9 @@ class _Loop:
         self._peers[role] = peer
         if role == "analyzer":
             self._put(self._engine.analyzer_here())
+        if role != "control":
             return
-        self._alone_since = None
+        self._company.came(peer)
         if known_before:  # what the one before had under way will not be answered
             self._control_gone()
 
@@ -176,12 +205,12 @@ class _Loop:
         self._put(self._engine.control_gone())
 
     def _gone(self, peer: Peer, role: str | None) -> None:
+        self._company.left(peer)
         if role is None:
             return
         LOG.warning("%s is gone%s", role, f": {peer.fault}" if peer.fault else "")
         del self._peers[role]
         if role == "control":
-            self._alone_since = time.monotonic()
             self._control_gone()
 
     def _put(self, outgoing: list[Outgoing]) -> None:
@@ -189,42 +218,25 @@ class _Loop:
         self._outgoing += [(peer, out) for out in outgoing if (peer := self._peers.get(out.to)) is not None]
 
     def _send(self) -> None:
+        """Send what need not wait for the disk any more, and leave the rest to it."""
         outgoing, self._outgoing = self._outgoing, []
-        for peer, out in outgoing:
+        for peer, out in self._safely.leave(outgoing):
             try:
                 self._server.send(peer, out.message)
             except ChannelError as error:
                 LOG.error("%s to %s was not sent: %s", out.message.kind, out.to, error)  # noqa: TRY400
 
 
+def _lane(sent: tuple[Peer, Outgoing]) -> tuple[Peer, object]:
+    """A process, and the VFN that a message is about: what is sent there keeps its order."""
+    peer, out = sent
+    return peer, out.message.data.get("dpid")
+
+
+def _is_quick(event: Event) -> bool:
+    return event.message is not None and event.message.kind in ("propose", "applied")
+
+
 def _is_asking(event: Event) -> bool:
     """Does somebody wait, or an isolation? Then it goes on at once."""
     return event.message is not None and event.message.kind in ("call", "propose")
-
-
-@dataclass(frozen=True)
-class _Ending:
-    """The signals that have come, and a file that is readable from then on."""
-
-    received: list[int]
-    fileno: int
-
-
-@contextmanager
-def _signals() -> Iterator[_Ending]:
-    """Whether SIGTERM or SIGINT has come; their coming ends a wait of the server that watches the file at once."""
-    received: list[int] = []
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        writer.setblocking(False)
-        before = {number: signal.signal(number, lambda n, _frame: received.append(n)) for number in _ENDING}
-        old = signal.set_wakeup_fd(writer.fileno())
-        try:
-            yield _Ending(received, reader.fileno())
-        finally:
-            signal.set_wakeup_fd(old)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-_ENDING = (signal.SIGTERM, signal.SIGINT)

@@ -25,7 +25,6 @@ from types import MappingProxyType
 from typing import Any
 
 from policies.codec import InstalledEntry
-from policies.desired import Desired
 from policies.entries import OWNER, OWNER_SHIFT, TableEntry
 from policies.lifecycle import backoff
 from policies.vfnstate import (
@@ -67,6 +66,8 @@ MAX_ROUNDS = 3
 """So many bundles in a row are tried before somebody who undoes them is given a rest."""
 FEW = 32
 """So many changed entries are read back one by one, by cookie; more, by reading everything."""
+FEW_OF = 32
+"""Of a VFN that holds many entries so small a part counts as few, too: one in this many."""
 REFUSED = "the switch refused the entries"
 
 
@@ -92,8 +93,9 @@ def step(state: VfnState, event: Event, now: float, differences: Differences) ->
             return _away(state), ()
         case Wanted():
             return _wanted(state, event, now)
-        case Ahead(entries):
+        case Ahead(entries, meters):
             hurried = replace(state, ahead={**state.ahead, **entries}, hurried=True, sent=state.sent | entries.keys())
+            hurried = replace(hurried, meters={**state.meters, **meters})
             return replace(hurried, unsure=state.unsure or state.phase is Phase.APPLYING), ()
         case Touched():
             return _touched(state, now)
@@ -164,14 +166,16 @@ def _go_on(state: VfnState, now: float, difference: Difference | None = None) ->
         return _read_all(state, now)
     goal = state.goal
     added, removed = difference or goal.entries.difference(state.held.entries)
-    stray = {c: entry for c, entry in state.ahead.items() if c not in added and not _holds(goal.entries, c)}
+    unknown = _unknown(state, added)
+    # If it is asked for no more, it goes; but it stays if the goal is yet to know of it.
+    stray, ahead = ({}, unknown) if state.hurried else (unknown, {})
     change = Change(goal, added, {**removed, **stray})
     meters = _missing_meters(state)
     if not (added or change.removed or meters):
-        return _confirmed(replace(state, ahead={}), goal, now)
+        return _confirmed(replace(state, ahead=ahead), goal, now)
     ratio = _present(len(added), goal.size)
     sent = state.sent | added.keys() | change.removed.keys()
-    changing = replace(state, change=change, ahead={}, sent=sent, enforced_ratio=ratio)
+    changing = replace(state, change=change, ahead=ahead, sent=sent, enforced_ratio=ratio)
     add = {cookie: entry for cookie, entry in added.items() if cookie not in state.ahead}
     if not (add or change.removed or meters):  # all of it has been sent ahead; the reading shows whether it is there
         return _read_back(changing, now)
@@ -182,9 +186,13 @@ def _present(missing: int, desired: int) -> float:
     return (desired - missing) / desired if desired else 1.0
 
 
-def _holds(entries: Desired, cookie: int) -> bool:
-    """Is it there? For a few look-ups this is cheaper than making one dictionary of all layers."""
-    return any(cookie in layer.entries for layer in entries.layers())
+def _unknown(state: VfnState, added: Mapping[int, TableEntry] = _NOTHING) -> Mapping[int, TableEntry]:
+    """What has been sent ahead and is no part of the goal, to which `added` belongs."""
+    if not state.ahead:
+        return _NOTHING
+    rest = state.ahead.keys() - added.keys()
+    held = state.goal.entries.holding(rest)
+    return {cookie: entry for cookie, entry in state.ahead.items() if cookie in rest and cookie not in held}
 
 
 def _missing_meters(state: VfnState) -> dict[int, int]:
@@ -209,7 +217,8 @@ def _read_all(state: VfnState, now: float) -> Step:
     request = state.request + 1
     reading = replace(state, phase=Phase.READING, request=request, due=now + ANSWER_SECONDS)
     # What was sent ahead until now will be in the reading; what others change from now on may not.
-    return replace(reading, change=None, ahead={}, read=(), meters={}, doubted=False), (Read(request),)
+    ahead = _unknown(state) if state.hurried else {}
+    return replace(reading, change=None, ahead=ahead, read=(), meters={}, doubted=False), (Read(request),)
 
 
 def _installed(state: VfnState, event: Installed, now: float, differences: Differences) -> Step:
@@ -237,10 +246,10 @@ def _change_read(state: VfnState, entries: Sequence[InstalledEntry], now: float,
 
 
 def _all_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, differences: Differences) -> Step:
-    goal = state.goal
+    goal, unknown = state.goal, _unknown(state) if state.hurried else _NOTHING
+    if unknown:
+        entries = [entry for entry in entries if entry.cookie not in unknown]
     add, delete = differences(goal.entries, entries)
-    if delete and state.hurried:  # perhaps only the goal does not know them yet; it will
-        return replace(state, phase=Phase.IDLE, doubted=True, due=now + state.interval), ()
     ratio = _present(len(add), goal.size)
     told: tuple[Command, ...] = () if ratio == state.measured else (Measured(ratio, goal.size),)
     state = replace(state, enforced_ratio=ratio, measured=ratio)
@@ -261,18 +270,25 @@ def _all_read(state: VfnState, entries: Sequence[InstalledEntry], now: float, di
 def _confirmed(state: VfnState, goal: Goal, now: float) -> Step:
     """A goal was read back; perhaps it is not the present one any more."""
     state = replace(state, phase=Phase.IDLE, held=goal, change=None, failures=0, rounds=0, judged=False)
-    if goal is not state.goal or state.ahead:
+    if goal is not state.goal or (state.ahead and not state.hurried):
         return _go_on(state, now)
     news: tuple[Command, ...] = () if state.settled else (Synced(),)
-    state = replace(state, settled=True, sent=frozenset(), enforced_ratio=1.0, due=now + state.interval)
+    sent = frozenset(state.ahead)
+    state = replace(state, settled=True, sent=sent, enforced_ratio=1.0, due=now + state.interval)
     return state, news
 
 
 def _counted(state: VfnState, event: Counted, now: float) -> Step:
-    if event.counts != state.counts:
+    if event.counts != state.counts and event.counts != _expected(state) and not state.hurried:
         return _read_all(state, now)
     idle = replace(state, phase=Phase.IDLE, due=now + state.interval)
     return (idle, ()) if idle.settled and not idle.doubted else _go_on(idle, now)
+
+
+def _expected(state: VfnState) -> Counter[int]:
+    """Entries by table with those that were sent ahead of the goal that was last read back."""
+    held = () if state.held is None else state.held.entries.holding(state.ahead)
+    return Counter(state.counts) + Counter(e.table for cookie, e in state.ahead.items() if cookie not in held)
 
 
 def _drift(state: VfnState, add: Mapping[int, TableEntry], delete: Sequence[InstalledEntry]) -> tuple[Drift, ...]:
@@ -310,7 +326,7 @@ def _read_back(state: VfnState, now: float) -> Step:
     """Read what was changed, if that is known and not too much."""
     change = state.change
     cookies = () if change is None else (*change.added, *change.removed)
-    if change is None or len(cookies) > FEW:
+    if change is None or len(cookies) > max(FEW, change.goal.size // FEW_OF):
         return _read_all(state, now)
     if not cookies:
         return _confirmed(state, change.goal, now)

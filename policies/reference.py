@@ -6,6 +6,8 @@ Rules are first judged by what a packet itself is (`judge`), then by whose conne
   segment says `outward: deny` or the destination's `default: deny`, else allow.
 - Drops of the tiers `INTEL` and above contain: they hold for every frame. Allows there mean their answers, too, by what
   they look like. Below, the resolution of addresses always passes, and `POLICY` and `LEARNED` decide about IP only.
+- A restriction is a drop that contains and has exceptions: what they allow, what looks like its answers and all
+  resolution of addresses is judged as if there were no restriction.
 - What these tiers or a default deny passes all the same if it answers a connection whose own direction is allowed now;
   by a rule, where nothing tells answers from other packets.
 """
@@ -106,6 +108,7 @@ def judge(
     matching = [
         acl for acl in acls if _matches(inventory, lists, acl, packet) or _expects(inventory, lists, acl, packet)
     ]
+    matching = [acl for acl in matching if not _spared(inventory, lists, acls, acl, packet)]
     if is_resolution(packet) or packet.protocol is None:
         matching = [acl for acl in matching if acl.tier >= Tier.INTEL]
     if matching:
@@ -139,7 +142,8 @@ def decide(
     if not by_shape(inventory, packet) and tracked is Tracked.RELATED:
         return Decision(Verdict.ALLOW, own, by_answer=True)
     if answers(inventory, packet, tracked):
-        connection = judge(inventory, policy, rules, reverse(packet), observed=observed)
+        remaining = [acl for acl in rules if acl.unless is None]  # a restriction has looked at the packet itself
+        connection = judge(inventory, policy, remaining, reverse(packet), observed=observed)
         if connection.verdict is Verdict.ALLOW and (connection.acls or not shapeless(inventory, packet)):
             return Decision(Verdict.ALLOW, connection, by_answer=True)
     return Decision(Verdict.DROP, own)
@@ -148,7 +152,11 @@ def decide(
 def observe(
     inventory: Inventory, policy: Policy, rules: Iterable[Acl], packet: Packet, tracked: Tracked = Tracked.NEW
 ) -> tuple[str, ...]:
-    """Ids of the rules in observe that would drop the packet, were all of them enforced."""
+    """Ids of the rules in observe that would drop the packet where it enters the network, were all of them enforced.
+
+    Args:
+        rules: what segmentation rules mean that stand at that VFN: others stop it further on, if at all.
+    """
     decision = decide(inventory, policy, rules, packet, tracked, observed=True)
     if decision.verdict is Verdict.ALLOW:
         return ()
@@ -251,6 +259,22 @@ def _expects(inventory: Inventory, lists: Mapping[str, AddressList], acl: Acl, p
     mirrored = replace(acl, source=acl.destination, destination=acl.source, services=services)
     told = is_resolution(packet) or packet.protocol in (UDP, SCTP) or _has_shape(packet)
     return told and _matches(inventory, lists, mirrored, packet)
+
+
+def _spared(
+    inventory: Inventory, lists: Mapping[str, AddressList], acls: Iterable[Acl], acl: Acl, packet: Packet
+) -> bool:
+    """Is a rule a restriction, and the packet what it, or another of the same VM, leaves to other rules?"""
+    if acl.unless is None:
+        return False
+    ends = (acl.source, acl.destination)
+    same = (other.unless for other in acls if other.unless is not None and (other.source, other.destination) == ends)
+    return is_resolution(packet) or any(
+        packet.protocol is not None
+        and (_matches(inventory, lists, allow, packet) or _expects(inventory, lists, allow, packet))
+        for allows in same
+        for allow in allows
+    )
 
 
 def _has_shape(packet: Packet) -> bool:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from policies.admission import Ground, Refused
+from policies.controls import StepAction
 from policies.lifecycle import RuleRecord
-from policies.rules import Action, Network, Protocol, RuleState, Scope, SegmentationRule
+from policies.prefixes import network
+from policies.rules import Action, Mode, Network, Peer, Protocol, RuleState, Scope, SegmentationRule
 from policies.schema import MAX_CHARACTERS
 from runtime.errors import PolicyError
-from runtime.validation import most_telling
+from runtime.validation import most_telling, readable
 from topology.names import nearest
 
 Answer = tuple[int, Any]
@@ -41,10 +42,7 @@ class Later:
 
 
 def _network(value: Any) -> Network:
-    try:
-        return ip_network(str(value))
-    except ValueError as error:
-        raise ValueError(f"{value!r} is no address or network: {error}") from None
+    return network(str(value))
 
 
 def _absolute(folder: Path) -> Path:
@@ -56,9 +54,11 @@ def _absolute(folder: Path) -> Path:
 Name = Annotated[str, Field(min_length=1, max_length=64)]
 Net = Annotated[Network, BeforeValidator(_network)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)]
-Reason = Annotated[str, Field(max_length=500)]
+Reason = Annotated[str, Field(max_length=500), AfterValidator(readable)]
 Moment = Annotated[float, Field(ge=0, lt=1e11, allow_inf_nan=False)]
 Version = Annotated[int, Field(ge=1, lt=1 << 31)]
+Rate = Annotated[int, Field(ge=1, le=10_000_000)]
+"""Packets per second."""
 BaseVersion = Annotated[int, Field(ge=0, lt=1 << 31)]
 """The version that a change was made from: refused when another is in force by then."""
 
@@ -107,14 +107,49 @@ class IsolateParams(_Params):
     reason: Reason = ""
 
 
-class CreateParams(_Params):
+class PeerParams(_Params):
+    """Whom a restricted VM may still exchange packets with."""
+
+    net: Net
+    protocol: Protocol = Protocol.ANY
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+
+    @property
+    def peer(self) -> Peer:
+        """The same as a value of rules."""
+        return Peer(self.net, self.protocol, self.port)
+
+
+Peers = Annotated[tuple[PeerParams, ...], Field(max_length=1000)]
+
+
+class _Steps(_Params):
+    """The fields of rules about what one VM or address may go on doing."""
+
+    source_vm: Name | None = None
+    source_ip: Net | None = None
+    segment: Name | None = None
+    scope: Scope = Scope.ALL
+    rate: Rate | None = None
+    """Of `rate_limit`: packets per second; as set for the network by default."""
+    peers: Peers = ()
+    """Of `restrict`."""
+    target: Name | None = None
+    """Of `steer`."""
+    mirror: bool = False
+    """Of `steer`: a copy goes to the target, and the traffic its way."""
+    mode: Mode = Mode.ENFORCE
+
+    def steps(self) -> dict[str, Any]:
+        """These as fields of a `SegmentationRule`."""
+        own = {name: getattr(self, name) for name in _Steps.model_fields}
+        return {**own, "peers": tuple(one.peer for one in self.peers)}
+
+
+class CreateParams(_Steps):
     """A segmentation rule as a person writes it: the fields of its action, and how long and why."""
 
-    action: Literal["isolate", "allow", "deny"]
-    segment: Name | None = None
-    source_vm: Name | None = None
-    scope: Scope = Scope.ALL
-    source_ip: Net | None = None
+    action: Action
     destination_vm: Name | None = None
     port: int | None = None
     protocol: Protocol = Protocol.ANY
@@ -125,13 +160,10 @@ class CreateParams(_Params):
         """The rule, issued at `now` (epoch seconds)."""
         return SegmentationRule(
             identity,
-            Action(self.action),
+            self.action,
             issuer,
             now,
-            segment=self.segment,
-            source_vm=self.source_vm,
-            scope=self.scope,
-            source_ip=self.source_ip,
+            **self.steps(),
             destination_vm=self.destination_vm,
             port=self.port,
             protocol=self.protocol,
@@ -154,18 +186,77 @@ class WithdrawParams(_Params):
     reason: Reason = ""
 
 
-class ProposeParams(_Params):
+class ProposeParams(_Steps):
     """A segmentation rule as the analyzer proposes it."""
 
     proposal: int
-    action: Literal["isolate", "allow", "deny"]
-    source_vm: Name | None = None
-    source_ip: Net | None = None
-    segment: Name | None = None
-    scope: Scope = Scope.ALL
+    action: Action
     risk: Annotated[float, Field(ge=0, le=100)]
     reasons: tuple[str, ...] = ()
+    behaviour: Annotated[str, Field(max_length=64)] = ""
     evidence_time: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    ordinary: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of its segment's ordinary traffic that it would stop."""
+
+    def rule(self, identity: str, issuer: str, now: float) -> SegmentationRule:
+        """The rule, issued at `now` (epoch seconds); how long it holds is for admission to say."""
+        return SegmentationRule(
+            identity,
+            self.action,
+            issuer,
+            now,
+            **self.steps(),
+            risk=self.risk,
+            reasons=self.reasons,
+            behaviour=self.behaviour,
+            evidence_time=self.evidence_time,
+            ordinary=self.ordinary,
+        )
+
+
+class CalmParams(_Params):
+    """The end of what rules answered."""
+
+    vm: Name | None = None
+    address: Net | None = None
+    since: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.vm is None) == (self.address is None):
+            raise ValueError("give `vm` or `address`")
+        return self
+
+
+class ReleaseParams(_Params):
+    """A rule that is to end."""
+
+    id: Name
+    reason: Reason = ""
+    false_alarm: bool = False
+    """It answered nothing bad: no probation, and no offence remembered."""
+
+
+class DecideParams(_Params):
+    """Yes or no to a rule that waits."""
+
+    id: Name
+    reason: Reason = ""
+
+
+class HoldParams(_Params):
+    """The switch that holds all automatic action."""
+
+    on: bool
+    reason: Reason = ""
+
+
+class ModesParams(_Params):
+    """What becomes of automatic rules; what is not named stays, null is as the settings say."""
+
+    overall: Mode | None = None
+    segments: dict[Name, Mode | None] = {}
+    actions: dict[StepAction, Mode | None] = {}
 
 
 class PolicyParams(_Params):
@@ -203,6 +294,8 @@ class LayDownParams(_Params):
     policy: dict[str, Any] | None = None
     folder: Annotated[Path, AfterValidator(_absolute)] = Path("/")
     """Where relative paths of lists begin."""
+    file: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(readable)] = "policy"
+    """What errors call the text."""
     base_version: BaseVersion | None = None
     reason: Reason = ""
 
@@ -236,6 +329,20 @@ class SimulateParams(_Params):
         if sum(part is not None for part in (self.text, self.policy, self.rule)) != 1:
             raise ValueError("give one of `text` (YAML), `policy` (JSON) and `rule`")
         return self
+
+
+class DryRunParams(CreateParams):
+    """A segmentation rule to be tried out on recorded flows. Times are epoch seconds, as in `SimulateParams`."""
+
+    since: Moment | None = None
+    until: Moment | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+    @property
+    def simulation(self) -> SimulateParams:
+        """The same as a simulation of one rule."""
+        rule = CreateParams(**{name: getattr(self, name) for name in CreateParams.model_fields})
+        return SimulateParams(rule=rule, since=self.since, until=self.until, limit=self.limit)
 
 
 class ExplainParams(_Params):
@@ -320,6 +427,12 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
         "destination_vm": rule.destination_vm,
         "port": rule.port,
         "protocol": rule.protocol if rule.destination_vm else None,
+        "mode": rule.mode,
+        "rate": rule.rate,
+        "peers": [peer.as_json() for peer in rule.peers],
+        "target": rule.target,
+        "mirror": rule.mirror,
+        "behaviour": rule.behaviour,
         "risk": rule.risk,
         "reasons": list(rule.reasons),
         "vfns": list(record.vfns),
@@ -329,9 +442,12 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
         "installed_at": record.installed_at,
         "enforced_at": record.enforced_at,
         "expires": rule.expires,
-        "released_at": record.ended_at if record.state is RuleState.RELEASED else None,
+        "released_at": record.ended_at if RuleState.RELEASED in (record.state, record.becomes) else None,
         "ended_at": record.ended_at,
         "removed_at": record.removed_at,
+        "until": record.until,
+        "approved_by": None if record.state is RuleState.REFUSED else record.by,
+        "offence": record.offence,
     }
 
 

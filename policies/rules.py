@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from ipaddress import IPv4Network, IPv6Network
+from typing import Any
 
 Network = IPv4Network | IPv6Network
 
@@ -18,6 +20,12 @@ class Action(StrEnum):
     """Accept `source_ip` -> `destination_vm`:`port`/`protocol` on the VFNs of the destination VM."""
     DENY = "deny"
     """Drop everything from and to `source_ip`, an outside address, on every VFN with VMs."""
+    RESTRICT = "restrict"
+    """`source_vm` may exchange packets with `peers` only."""
+    RATE_LIMIT = "rate_limit"
+    """At most `rate` packets per second from, and as many to, `source_vm` or `source_ip`."""
+    STEER = "steer"
+    """What `source_vm` exchanges goes to the inspection VM `target` instead; with `mirror` a copy of it does."""
 
 
 class Scope(StrEnum):
@@ -36,6 +44,30 @@ class Protocol(StrEnum):
     ICMP = "icmp"
     """ICMP or ICMPv6, by the packet's family."""
     ANY = "any"
+
+
+class Mode(StrEnum):
+    """What becomes of a rule."""
+
+    OBSERVE = "observe"
+    """It counts in the switch what it would do, and does nothing."""
+    PROPOSE = "propose"
+    """It waits until somebody approves it."""
+    ENFORCE = "enforce"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom a restricted VM may still exchange packets with."""
+
+    net: Network
+    protocol: Protocol = Protocol.ANY
+    port: int | None = None
+    """The port of whoever offers the service, VM or peer; None: any."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As the store keeps it, and REST tells it."""
+        return {"net": str(self.net), "protocol": self.protocol, "port": self.port}
 
 
 class Tier(IntEnum):
@@ -58,7 +90,8 @@ class SegmentationRule:
     """Intent of the analyzer or of a person.
 
     Which fields are set depends on `action`: isolate: segment, source_vm, scope; allow: source_ip (address or
-    network), destination_vm, port (None: any), protocol; deny: source_ip.
+    network), destination_vm, port (None: any), protocol; deny: source_ip; restrict: segment, source_vm, peers;
+    rate_limit: source_vm (and segment) or source_ip, rate; steer: segment, source_vm, target, mirror.
     """
 
     id: str
@@ -83,15 +116,35 @@ class SegmentationRule:
     """Epoch seconds of the newest evidence; None for a person's rule."""
     expires: float | None = None
     """Epoch seconds; None: until released."""
+    mode: Mode = Mode.ENFORCE
+    rate: int | None = None
+    """Packets per second; None: as set for the network."""
+    peers: tuple[Peer, ...] = ()
+    target: str | None = None
+    """Name of an inspection VM on the VM's own VFN."""
+    mirror: bool = False
+    behaviour: str = ""
+    """What the analyzer saw, by the name of the behaviour."""
+    ordinary: float = 0.0
+    """0..1: the share of its segment's ordinary traffic that it stops, as its issuer reckons."""
 
 
 class RuleState(StrEnum):
     """Where a rule is in its life."""
 
+    PROPOSED = "proposed"
+    """It waits for somebody's approval."""
+    APPROVED = "approved"
     INSTALLING = "installing"
     ENFORCED = "enforced"
     """Read back from every VFN it concerns."""
+    EXPIRING = "expiring"
+    """Its time is over; its entries are on their way out of the switches."""
+    PROBATION = "probation"
+    """Out of the switches, or on its way out; whom it was about is watched closely."""
     RELEASED = "released"
+    ROLLED_BACK = "rolled_back"
+    """Taken back because it did harm."""
     EXPIRED = "expired"
     REFUSED = "refused"
     FAILED = "failed"
@@ -127,3 +180,19 @@ class FirewallRule:
     destination_port: int | None = None
     cut_port_of: str | None = None
     """Isolation with scope `all`: this VM's port is cut in both directions for every ethertype."""
+    mode: Mode = Mode.ENFORCE
+    """`observe` or `enforce`."""
+    unless: tuple[Peer, ...] | None = None
+    """A restriction: it drops neither what its VM exchanges with any of these, nor the resolution of addresses."""
+    limits: bool = False
+    """It decides nothing: of what it matches `rate` packets per second pass."""
+    rate: int | None = None
+    """Packets per second; None: as set for the network."""
+    target: str | None = None
+    """It decides nothing: what it matches goes to this inspection VM instead, or with `mirror` too."""
+    mirror: bool = False
+
+
+def new_rule_id() -> str:
+    """12 lower-case hex digits."""
+    return secrets.token_hex(6)

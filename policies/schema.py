@@ -6,11 +6,11 @@ What an editor is told of them is made of the same models (`json_schema`, docs/p
 from __future__ import annotations
 
 from datetime import datetime, time
-from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,8 +24,10 @@ from pydantic import (
 )
 
 from policies.acl import DEFAULT_RANK, MAX_LISTS, MAX_RANK, Mode, PortRange
+from policies.prefixes import network
 from policies.rules import Network, Protocol
 from policies.terms import DAYS, epoch_seconds, moment
+from runtime.validation import readable
 from topology.model import OUTSIDE
 from topology.names import nearest
 from topology.schema import LabelKey, LabelValue
@@ -41,13 +43,7 @@ INLINE, NAMED = "<inline>", "<named>"
 
 
 def _network(value: Any) -> Network:
-    text = str(value).strip()
-    try:
-        return ip_network(text)
-    except ValueError as error:
-        if "host bits" in str(error):
-            raise ValueError(f"{text!r} has bits beyond its length; write {ip_network(text, strict=False)}") from None
-        raise ValueError(f"{text!r} is no address or network; write one such as 192.0.2.0/24 or 2001:db8::1") from None
+    return network(str(value))
 
 
 def _port_range(value: Any) -> PortRange:
@@ -120,7 +116,7 @@ def _empty_is(default: Any) -> BeforeValidator:
 
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-_Text = Annotated[str, Field(max_length=1000)]
+_Text = Annotated[str, Field(max_length=1000), AfterValidator(readable)]
 _NETWORK = {"type": "string", "examples": ["192.0.2.0/24", "2001:db8::1"]}
 _PORTS = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_PORT}, {"type": "string"}]}
 _DAY = {"type": "string", "examples": ["mon", "mon-fri"]}

@@ -1,4 +1,4 @@
-"""The methods that control may call for people: what each returns, and which rule each makes."""
+"""The methods that control may call for people: what each returns."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from policies import requests
-from policies.admission import Refused
+from policies import requests, trail
 from policies.consentcalls import ConsentCalls
-from policies.engine import Engine, Outgoing, new_rule_id
+from policies.engine import Engine, Outgoing
 from policies.explain.answer import explain, trace_plan
 from policies.explain.question import ask
-from policies.explain.restrictions import Standing, restrictions
+from policies.explain.restrictions import Standing, life, restrictions
+from policies.exposition import EngineExposition
 from policies.hits import default_of
 from policies.policycalls import PolicyCalls
-from policies.requests import Answer, Later, problem, rule_json
-from policies.rules import Action, Scope, SegmentationRule
+from policies.requests import Answer, Later, problem
+from policies.rulecalls import RuleCalls
+from policies.rules import Action, Mode, Scope
 from policies.vfnstate import Phase
-from policies.views import hits_json, sums_json, version_json
+from policies.views import hits_json, sums, version_json
 from runtime.channel import Message
-from runtime.errors import PolicyError
+from runtime.loglevel import LevelParams, set_level
 from topology.model import Vm
 from topology.names import nearest
 
@@ -34,19 +35,20 @@ class Service:
         self._engine = engine
         self._outgoing: list[Outgoing] = []
         self._caller = 0
+        self._exposition = EngineExposition(engine, package_version())
+        engine.store.listeners += [self._exposition.take, trail.tell]
         self._methods: Mapping[str, requests.Method] = {
             "status": (requests.Nothing, self._status),
             "vfns": (requests.Nothing, lambda _params, _actor: (200, self._vfns())),
             "vms": (requests.Nothing, self._vms),
             "vm": (requests.VmParams, self._vm),
-            "rules": (requests.RulesParams, self._rules),
-            "rule": (requests.RuleParams, self._rule),
             "audit": (requests.AuditParams, self._audit),
-            "isolate": (requests.IsolateParams, self._isolate),
-            "create": (requests.CreateParams, self._create),
-            "release": (requests.RuleParams, self._release),
+            **RuleCalls(engine, self._put).methods,
             **ConsentCalls(engine, self._put).methods,
             "hits": (requests.Nothing, self._hits),
+            "harm": (requests.Nothing, lambda _params, _actor: (200, engine.harm.told())),
+            "exposition": (requests.Nothing, lambda _params, _actor: (200, self._exposition.text())),
+            "log_level": (LevelParams, lambda params, _actor: set_level(params)),
             "trace_plan": (requests.ExplainParams, self._trace_plan),
             "explain": (requests.ExplainParams, self._explain),
             "restrictions": (requests.VmParams, self._restrictions),
@@ -78,7 +80,8 @@ class Service:
         if caller != self._caller:
             return outgoing
         # As text, which control passes on unread: a policy is long, and control must not pause for it.
-        result = Message("result", {"request": request, "status": status}, json.dumps(value).encode())
+        text = value if isinstance(value, bytes) else json.dumps(value).encode()
+        result = Message("result", {"request": request, "status": status}, text)
         return [*outgoing, Outgoing("control", result)]
 
     def _status(self, _params: requests.Nothing, _actor: str) -> Answer:
@@ -92,6 +95,7 @@ class Service:
             "enforced": all(vfn["enforced"] for vfn in vfns),
             "vfns": {vfn["name"]: vfn["enforced_ratio"] if vfn["connected"] else None for vfn in vfns},
             "rules": engine.counts(),
+            "hold": engine.book.controls.hold.model_dump(mode="json"),
             "policy": {key: version_json(engine.policies.version)[key] for key in ("version", "state")},
             "audit": {"count": engine.store.count, "head": engine.store.head},
         }
@@ -124,7 +128,8 @@ class Service:
 
     def _vm_json(self, vm: Vm) -> dict[str, Any]:
         rules = [rule for rule in self._engine.book.live() if vm.name in (rule.source_vm, rule.destination_vm)]
-        isolating = [rule.scope for rule in rules if rule.action is Action.ISOLATE]
+        isolates = (rule for rule in rules if rule.action is Action.ISOLATE and rule.mode is not Mode.OBSERVE)
+        isolating = [rule.scope for rule in isolates]
         return {
             "name": vm.name,
             "segment": vm.segment,
@@ -138,65 +143,9 @@ class Service:
             "rules": [rule.id for rule in rules],
         }
 
-    def _rules(self, params: requests.RulesParams, _actor: str) -> Answer:
-        return 200, [rule_json(record) for record in self._engine.store.rules(params.state)]
-
-    def _rule(self, params: requests.RuleParams, _actor: str) -> Answer:
-        record = self._engine.store.rule(params.id)
-        if record is None:
-            return _no_rule(params.id)
-        changes = [
-            {"time": time, "state": state, "detail": detail}
-            for time, state, detail in self._engine.store.history(params.id)
-        ]
-        return 200, {**rule_json(record), "history": changes, "hits": sums_json(self._engine.hits.of(params.id))}
-
     def _audit(self, params: requests.AuditParams, _actor: str) -> Answer:
         rows = self._engine.store.audit(params.after, params.limit, params.kind)
         return 200, [row.as_dict() for row in rows]
-
-    def _isolate(self, params: requests.IsolateParams, actor: str) -> Answer:
-        vms = self._engine.inventory.vms
-        if params.name not in vms:
-            return problem(404, f"no VM {params.name!r}", nearest(params.name, vms))
-        now = self._engine.clock.wall()
-        vm = vms[params.name]
-        return self._issue(
-            SegmentationRule(
-                new_rule_id(),
-                Action.ISOLATE,
-                actor,
-                now,
-                segment=vm.segment,
-                source_vm=vm.name,
-                scope=params.scope,
-                reasons=(params.reason,) if params.reason else (),
-                expires=None if params.seconds is None else now + params.seconds,
-            )
-        )
-
-    def _create(self, params: requests.CreateParams, actor: str) -> Answer:
-        return self._issue(params.rule(new_rule_id(), actor, self._engine.clock.wall()))
-
-    def _issue(self, rule: SegmentationRule) -> Answer:
-        decision, outgoing = self._engine.propose(rule)
-        self._outgoing += outgoing
-        if isinstance(decision, Refused):
-            return requests.refusal(decision)
-        return 201, rule_json(self._engine.book.records[rule.id])
-
-    def _release(self, params: requests.RuleParams, actor: str) -> Answer:
-        try:
-            record, outgoing = self._engine.release(params.id, actor, f"released by {actor}")
-        except KeyError:
-            return _no_rule(params.id)
-        except PolicyError as error:
-            return problem(409, error.message, error.remedy or "")
-        self._outgoing += outgoing
-        same = [
-            rule.id for rule in self._engine.book.live() if rule.source_vm and rule.source_vm == record.rule.source_vm
-        ]
-        return 200, {**rule_json(record), "still_in_force": same}
 
     def _hits(self, _params: requests.Nothing, _actor: str) -> Answer:
         engine = self._engine
@@ -210,7 +159,16 @@ class Service:
     def _explain(self, params: requests.ExplainParams, _actor: str) -> Later:
         site = self._engine.site()
         question = ask(params, site.inventory)
-        return Later(lambda: explain(question, site, params.traces), lambda told: (200, told))
+        standing = Standing(site, self._engine.policies.version, dict(self._engine.book.records))
+
+        def then(told: dict[str, Any]) -> Answer:
+            decided = told["policy"]
+            rule, default = decided["rule"], decided.get("default")
+            more = life(standing, rule) if rule else {}
+            hits = self._met(str(rule or default), default=bool(default))
+            return 200, {**told, "policy": {**decided, **more, "hits": hits}}
+
+        return Later(lambda: explain(question, site, params.traces), then)
 
     def _restrictions(self, params: requests.VmParams, _actor: str) -> Answer | Later:
         engine = self._engine
@@ -220,15 +178,15 @@ class Service:
         standing = Standing(engine.site(), engine.policies.version, dict(engine.book.records))
 
         def then(rows: list[dict[str, Any]]) -> Answer:
-            return 200, [{**row, "hits": sums_json(engine.hits.of(self._counted_as(row)))["packets"]} for row in rows]
+            return 200, [{**row, "hits": self._met(row["rule"], default=row["kind"] == "default")} for row in rows]
 
         return Later(lambda: restrictions(vm, standing), then)
 
-    def _counted_as(self, row: Mapping[str, Any]) -> str:
-        """Under what name its hits are added up."""
-        if row["kind"] == "default":
-            return default_of(self._engine.inventory.segments[row["rule"]].number)
-        return str(row["rule"])
+    def _met(self, name: str, *, default: bool) -> Mapping[str, int]:
+        """Packets that a rule, or the default of a segment, has met."""
+        engine = self._engine
+        key = default_of(engine.inventory.segments[name].number) if default else name
+        return sums(engine.hits.of(key))["packets"]
 
 
 def package_version() -> str:
@@ -237,7 +195,3 @@ def package_version() -> str:
         return version("dynseg")
     except PackageNotFoundError:
         return "not installed"
-
-
-def _no_rule(identity: str) -> Answer:
-    return problem(404, f"no rule {identity!r}", "list them with `dynseg rules`")

@@ -15,7 +15,7 @@ from policies.acl import Acl
 from policies.lifecycle import RuleRecord
 from policies.rules import RuleState, SegmentationRule
 from policies.store import record_of
-from policies.translate import acl_of, translate
+from policies.translate import acls_in, translate
 from policies.versions import PolicyVersion
 from runtime.errors import PolicyError
 from topology.model import Inventory
@@ -62,10 +62,10 @@ def acls_of(rules: Iterable[SegmentationRule], inventory: Inventory) -> tuple[Ac
 
     A port that is cut says what its rule's drops say of IP, too.
     """
-    found: list[Acl | None] = []
+    found: list[Acl] = []
     for rule in rules:
         try:
-            found += [acl_of(firewall) for firewall in translate(rule, inventory)]
+            found += acls_in(translate(rule, inventory))
         except PolicyError:
             continue  # the engine releases it at its start, and says why
-    return tuple(dict.fromkeys(acl for acl in found if acl is not None))
+    return tuple(dict.fromkeys(found))

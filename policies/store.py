@@ -1,6 +1,6 @@
 """The engine's memory: rules, their history, versions of the policy and the audit log, in one SQLite file.
 
-What changes and the audit rows that tell of it are one transaction, on the disk before anything is done about it. The
+What changes and the audit rows that tell of it are one transaction, written before anything is done about it. The
 engine is the only writer. Other processes may read at any time (write-ahead log).
 """
 
@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from policies import audit, consentstore, versions
+from policies import audit, consentstore, controlstore, versions
 from policies.consent import ConsentRecord
-from policies.lifecycle import RuleRecord
-from policies.rules import Action, Protocol, RuleState, Scope, SegmentationRule
+from policies.controls import Controls
+from policies.controlstore import Offender
+from policies.lifecycle import OVER, RuleRecord
+from policies.rules import Action, Mode, Peer, Protocol, RuleState, Scope, SegmentationRule
 from policies.versions import PolicyVersion, VersionLine
 from runtime.errors import AuditError
 
@@ -70,8 +72,8 @@ _TRIGGERS = tuple(
     "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
     for verb in ("UPDATE", "DELETE")
 )
-_PENDING = (*(state.value for state in RuleState if state.live), RuleState.FAILED.value)
-_ENDED = (RuleState.RELEASED.value, RuleState.EXPIRED.value)
+_PENDING = tuple(state.value for state in RuleState if state not in OVER)
+_OVER = tuple(state.value for state in OVER if state is not RuleState.REFUSED)
 
 
 @dataclass(frozen=True)
@@ -95,43 +97,76 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._together = False
+        self._durable = True
         self._open: sa.Connection | None = None
+        self.unsafe = False
+        """Was something written that may not be on the disk yet, and that `sync` has not been asked for?"""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Only the owner may read who was isolated and why; the database's other files inherit the mode.
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.StaticPool)
-            sa.event.listen(self._engine, "connect", _configure)
+            sa.event.listen(self._engine, "connect", self._connected)
             # The driver would begin a transaction only at the first write; here each one is begun by `begin`.
             sa.event.listen(self._engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
             with self._engine.begin() as connection:
                 _META.create_all(connection)
                 versions.META.create_all(connection)
                 consentstore.META.create_all(connection)
+                controlstore.META.create_all(connection)
                 for trigger in _TRIGGERS:
                     connection.exec_driver_sql(trigger)
                 self.count, self.head = _head(connection)
+            self._log = os.open(path.with_name(f"{path.name}-wal"), os.O_RDONLY)
+            self.listeners: list[Callable[[Sequence[Entry]], None]] = []
+            """Each is told what was put on record."""
         except (OSError, sa.exc.DatabaseError) as error:
             raise AuditError(f"cannot be opened: {_plain(error)}", file=path, remedy="check `state_dir`") from error
 
     def close(self) -> None:
         """Close the database; nothing is pending."""
         self._engine.dispose()
+        os.close(self._log)
+
+    def _connected(self, connection: sqlite3.Connection, _record: object) -> None:
+        """There is one connection, and it stays."""
+        self._driver = connection
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def sync(self) -> Callable[[], None]:
+        """What makes sure that all that was written until now is on the disk, and may do so in another thread.
+
+        The call raises AuditError: the disk does not take it.
+        """
+        self.unsafe = False
+        return self._sync
+
+    def _sync(self) -> None:
+        try:
+            os.fdatasync(self._log)
+        except OSError as error:
+            raise AuditError(f"is not safe on the disk: {error.strerror}", file=self.path) from error
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Whatever is written within is one transaction, which is on the disk when the block ends.
+    def together(self, *, durable: bool = True) -> Iterator[None]:
+        """Whatever is written within is one transaction. A block that fails has written nothing.
 
-        So what tells of it, or follows from it, must not leave before. A block that fails has written nothing.
+        Args:
+            durable: it is on the disk when the block ends; else when `sync` has been called and carried out. What tells
+                of it, or follows from it, must not leave before (`policies.safely`).
 
         Raises:
             AuditError: the disk does not take it.
         """
-        count, head, self._together = self.count, self.head, True
+        count, head = self.count, self.head
+        self._together, self._durable = True, durable
         try:
             yield
             if self._open is not None:
                 self._open.commit()
+                self.unsafe |= not durable and self.count != count
         except BaseException as error:
             self.count, self.head = count, head
             if isinstance(error, sa.exc.DatabaseError):
@@ -142,6 +177,7 @@ class Store:
             if self._open is not None:
                 self._open.close()  # and what was not committed is rolled back
                 self._open = None
+                self._driver.execute("PRAGMA synchronous=FULL")
 
     @contextmanager
     def _transaction(self) -> Iterator[sa.Connection]:
@@ -151,6 +187,8 @@ class Store:
                 yield connection
             return
         if self._open is None:
+            if not self._durable:  # a commit waits for no disk then, and the order of what reaches it stays (WAL)
+                self._driver.execute("PRAGMA synchronous=NORMAL")
             self._open = self._engine.connect()
             self._open.begin()
         yield self._open
@@ -161,13 +199,21 @@ class Store:
         records: Iterable[RuleRecord] = (),
         policy: PolicyVersion | None = None,
         consents: Iterable[ConsentRecord] = (),
+        *,
+        controls: Controls | None = None,
+        offenders: Iterable[Offender] = (),
     ) -> None:
-        """Put entries on record, and rules, consents and a version of the policy into their new state: all or nothing.
+        """Put entries on record, and whatever has changed into its new state: all or nothing.
+
+        Args:
+            records: rules, each in the order of its states if it has gone through several.
+            policy: another version of it.
+            controls: what people have set, if that is what changed.
 
         Raises:
             AuditError: the disk does not take it; nothing of it is written.
         """
-        count, head = self.count, self.head
+        count, head, entries = self.count, self.head, tuple(entries)
         try:
             with self._transaction() as connection:
                 for record in records:
@@ -176,6 +222,10 @@ class Store:
                     versions.save(connection, policy)
                 for consent in consents:
                     consentstore.save(connection, consent)
+                if controls is not None:
+                    controlstore.save_controls(connection, controls)
+                for offender in offenders:
+                    controlstore.save_offender(connection, offender)
                 rows = []
                 for entry in entries:
                     count += 1
@@ -190,11 +240,27 @@ class Store:
         except sa.exc.DatabaseError as error:
             raise self._unwritten(error) from error
         self.count, self.head = count, head
+        for tell in self.listeners:
+            tell(entries)
 
     def pending(self) -> tuple[RuleRecord, ...]:
         """Rules that are not over, or not yet seen to be gone, oldest first."""
-        leaving = sa.and_(_RULES.c.state.in_(_ENDED), _RULES.c.removed_at.is_(None))
+        leaving = sa.and_(_RULES.c.state.in_(_OVER), _RULES.c.removed_at.is_(None))
         return self._records(sa.or_(_RULES.c.state.in_(_PENDING), leaving), None)
+
+    def issued_since(self, moment: float) -> tuple[RuleRecord, ...]:
+        """Rules issued since then (epoch seconds), whatever became of them, oldest first."""
+        return self._records(_RULES.c.created >= moment, None)
+
+    def controls(self) -> Controls:
+        """What people have set about automatic rules."""
+        with self._transaction() as connection:
+            return controlstore.controls(connection)
+
+    def offenders(self, since: float) -> tuple[Offender, ...]:
+        """Whom automatic rules were about that were to hold until then or longer."""
+        with self._transaction() as connection:
+            return controlstore.offenders(connection, since)
 
     def rules(self, state: RuleState | None = None, limit: int = 1000) -> tuple[RuleRecord, ...]:
         """The newest rules, newest first, of one state if given."""
@@ -267,12 +333,6 @@ class Store:
             return tuple(record_of(json.loads(text)) for text in connection.execute(query).scalars())
 
 
-def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
 def _plain(error: Exception) -> str:
     """A database error without the statement and its values."""
     return str(error.orig) if isinstance(error, sa.exc.DBAPIError) else str(error)
@@ -304,16 +364,28 @@ def _save(connection: sa.Connection, record: RuleRecord) -> None:
 
 def record_json(record: RuleRecord) -> dict[str, Any]:
     """A record as JSON values; `record_of` is the way back."""
-    values = asdict(record)
-    values["rule"]["source_ip"] = None if record.rule.source_ip is None else str(record.rule.source_ip)
-    return values
+    rule = record.rule
+    # Not `asdict`, which copies every value: this is done several times for each rule that comes into force.
+    content = {
+        **vars(rule),
+        "source_ip": None if rule.source_ip is None else str(rule.source_ip),
+        "peers": [peer.as_json() for peer in rule.peers],
+    }
+    return {**vars(record), "rule": content}
 
 
 def record_of(values: Mapping[str, Any]) -> RuleRecord:
-    """The record of `record_json`."""
+    """The record of `record_json`; what an earlier dynseg did not write is as by default."""
     rule = dict(values["rule"])
     rule |= {"action": Action(rule["action"]), "scope": Scope(rule["scope"]), "protocol": Protocol(rule["protocol"])}
+    rule |= {"mode": Mode(rule.get("mode", Mode.ENFORCE)), "peers": tuple(map(_peer_of, rule.get("peers", ())))}
     rule["reasons"] = tuple(rule["reasons"])
     rule["source_ip"] = None if rule["source_ip"] is None else ip_network(rule["source_ip"])
     own = {**values, "rule": SegmentationRule(**rule), "state": RuleState(values["state"])}
-    return RuleRecord(**{**own, "vfns": tuple(values["vfns"])})
+    own |= {"vfns": tuple(values["vfns"]), "supersedes": tuple(values.get("supersedes", ()))}
+    becomes = values.get("becomes")
+    return RuleRecord(**{**own, "becomes": None if becomes is None else RuleState(becomes)})
+
+
+def _peer_of(values: Mapping[str, Any]) -> Peer:
+    return Peer(ip_network(values["net"]), Protocol(values["protocol"]), values["port"])

@@ -19,7 +19,7 @@ from topology.model import Inventory
 from topology.names import nearest
 
 FOLDER = Path(__file__).with_name("templates")
-_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,126}")
+_VALUE = re.compile(r"[A-Za-z0-9:][A-Za-z0-9_.:/-]{0,126}")
 """Names, addresses, prefixes, numbers: nothing that could be more than a value in YAML."""
 
 

@@ -18,7 +18,10 @@ _AHEAD = 9
 
 @dataclass(frozen=True)
 class Schedule:
-    """Spans of time that come again every week. One that ends before it begins goes on into the next day."""
+    """Spans of time that come again every week. One that ends before it begins goes on into the next day.
+
+    The clock of the zone decides: an hour that it skips is in no span, one that it shows twice is so both times.
+    """
 
     days: frozenset[int]
     """On which it begins; 0: Monday."""
@@ -29,23 +32,42 @@ class Schedule:
 
     def active(self, now: float) -> bool:
         """Is a moment (epoch seconds) within a span?"""
-        return any(first <= now < last for first, last in self._spans(now))
+        local = datetime.fromtimestamp(now, self.zone)
+        hour = local.time()
+        begun_today = local.weekday() in self.days and hour >= self.begins
+        if self.begins < self.ends:
+            return begun_today and hour < self.ends
+        return begun_today or ((local - timedelta(days=1)).weekday() in self.days and hour < self.ends)
 
     def next_change(self, now: float) -> float:
         """The next moment at which `active` may become another."""
-        return min(edge for span in self._spans(now) for edge in span if edge > now)
+        return min(edge for edge in self._edges(now) if edge > now)
 
-    def _spans(self, now: float) -> Iterator[tuple[float, float]]:
-        """First and last moment of the spans around a moment, by the clocks of the zone."""
+    def _edges(self, now: float) -> Iterator[float]:
+        """Moments around one when the clock shows the begin or end of a span, or is put forward or back."""
         today = datetime.fromtimestamp(now, self.zone).date()
         for offset in range(-2, _AHEAD):
             day = today + timedelta(days=offset)
             if day.weekday() in self.days:
-                over_night = self.ends <= self.begins
-                yield self._at(day, self.begins), self._at(day + timedelta(days=over_night), self.ends)
+                for at, hour in ((day, self.begins), (day + timedelta(days=self.ends <= self.begins), self.ends)):
+                    local = datetime.combine(at, hour, self.zone)
+                    yield from (local.timestamp(), local.replace(fold=1).timestamp())
+            yield from self._turn(day)
 
-    def _at(self, day: date, hour: time) -> float:
-        return datetime.combine(day, hour, self.zone).timestamp()
+    def _turn(self, day: date) -> Iterator[float]:
+        """When the clock is put forward or back on a day, if it is."""
+        first, last = (int(datetime.combine(day + timedelta(days=n), _MIDNIGHT, self.zone).timestamp()) for n in (0, 1))
+        before = self._ahead(first)
+        if before == self._ahead(last):
+            return
+        while last - first > 1:
+            middle = (first + last) // 2
+            first, last = (middle, last) if self._ahead(middle) == before else (first, middle)
+        yield float(last)
+
+    def _ahead(self, moment: float) -> timedelta | None:
+        """Of UTC."""
+        return datetime.fromtimestamp(moment, self.zone).utcoffset()
 
     def __str__(self) -> str:
         """In words: `mon tue 08:00-18:00 Europe/Berlin`."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from policies.document import ReadList
+from policies.document import ReadList, unbased
 from policies.prefixes import parse_lines
 from policies.rules import Network
 from runtime.errors import PolicyError
@@ -71,8 +71,8 @@ class PolicyVersion:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the text and the lists."""
-        return hashlib.sha256(json.dumps([self.text, self.list_digests], sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the text, but for the version that it was made from, and the lists."""
+        return hashlib.sha256(json.dumps([unbased(self.text), self.list_digests], sort_keys=True).encode()).hexdigest()
 
     @cached_property
     def list_digests(self) -> dict[str, str]:

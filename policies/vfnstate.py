@@ -145,9 +145,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Ahead:
-    """These entries have been sent past the cycle."""
+    """These entries have been sent past the cycle, and meters ahead of them."""
 
     entries: Mapping[int, TableEntry]
+    meters: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import itertools
 import json
+import logging
 import os
 import selectors
 import socket
@@ -32,6 +33,10 @@ _CREDENTIALS = struct.Struct("3i")
 MAX_JSON = 64 << 20
 MAX_BODY = 256 << 20
 MAX_OUTGOING = 64 << 20
+LOG = logging.getLogger("dynseg.channel")
+"""At DEBUG every message that comes or goes, for who looks for where something got stuck."""
+_FIELDS = ("rule", "rules", "proposal", "request", "dpid", "vm")
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,7 @@ def encode(message: Message) -> bytes:
     """
     text = json.dumps({"kind": message.kind, "data": dict(message.data)}, separators=(",", ":")).encode()
     _check_lengths(len(text), len(message.body))
+    _tell("goes", message, text)
     return b"".join((_LENGTHS.pack(len(text), len(message.body)), text, message.body))
 
 
@@ -68,16 +74,25 @@ def decode(buffer: bytearray) -> Message | None:
     if len(buffer) < end:
         return None
     middle = _LENGTHS.size + text_length
+    text = bytes(buffer[_LENGTHS.size : middle])
     try:
-        raw = json.loads(bytes(buffer[_LENGTHS.size : middle]))
+        raw = json.loads(text)
         kind, data = raw["kind"], raw["data"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ChannelError(f"not a message: {type(error).__name__}: {error}") from error
     if not isinstance(kind, str) or not isinstance(data, dict):
         raise ChannelError("not a message: kind must be a string and data an object")
     message = Message(kind, data, bytes(buffer[middle:end]))
+    _tell("came", message, text)
     del buffer[:end]
     return message
+
+
+def _tell(way: str, message: Message, text: bytes) -> None:
+    if LOG.isEnabledFor(logging.DEBUG):
+        about = {name: message.data[name] for name in _FIELDS if message.data.get(name)}
+        shown = text[:_LONGEST].decode(errors="replace") + ("..." if len(text) > _LONGEST else "")
+        LOG.debug("%s: %s + %d bytes", way, shown, len(message.body), extra=about)
 
 
 def _check_lengths(text: int, body: int) -> None:
@@ -123,6 +138,10 @@ class Connection:
                 return None
             self._buffer += chunk
         return message
+
+    def limit(self, seconds: float) -> None:
+        """From now on, each wait for the other end that lasts so long is a `ChannelError`."""
+        self._sock.settimeout(seconds)
 
     def peer_pid(self) -> int:
         """Process id of the other end, as the kernel knows it (for a connection made by `connect`: who listens)."""

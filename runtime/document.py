@@ -62,14 +62,23 @@ def read(text: str, file: str, error: type[DynsegError], longest: int = MAX_CHAR
         _check_events(text, file, error)
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as cause:
-        mark = cause.problem_mark or cause.context_mark
-        line = None if mark is None else mark.line + 1
-        raise error(f"not YAML: {cause.problem or cause.context}", file=file, line=line) from cause
+        raise _not_yaml(cause, text, file, error) from cause
     except yaml.YAMLError as cause:
         raise error(f"not YAML: {' '.join(str(cause).split())}", file=file) from cause
     lines: dict[Path, int] = {}
     data = None if root is None else _plain(root, (), lines, file, error)
     return Document(file, data, lines)
+
+
+def _not_yaml(cause: yaml.MarkedYAMLError, text: str, file: str, error: type[DynsegError]) -> DynsegError:
+    mark = cause.problem_mark or cause.context_mark
+    line = None if mark is None else mark.line + 1
+    if cause.problem == "but found another document":
+        return error("a second document begins here", file=file, line=line, remedy="write one, without `---` in it")
+    written = text.splitlines()[line - 1 : line] if line else []
+    begins = written[0][: len(written[0]) - len(written[0].lstrip())] if written else ""
+    remedy = "indent by spaces, not tabs" if "\t" in begins else None
+    return error(f"not YAML: {cause.problem or cause.context}", file=file, line=line, remedy=remedy)
 
 
 def _check_events(text: str, file: str, error: type[DynsegError]) -> None:

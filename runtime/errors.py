@@ -69,6 +69,10 @@ class ArchiveError(DynsegError):
     """The flow archive cannot be read, or asked what was asked."""
 
 
+class MetricsError(DynsegError):
+    """A server of metrics is not there, refuses what it is asked or told, or holds something else."""
+
+
 class TransientError(DynsegError):
     """Something that is expected to pass: retried with backoff and counted."""
 

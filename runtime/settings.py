@@ -6,11 +6,12 @@ defaults below hold for everything that it does not say. Relative paths are rela
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyAddress, IPvAnyNetwork, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as _EnvironmentError
 
@@ -21,6 +22,7 @@ from runtime.validation import most_telling
 _REMEDY = "see `dynseg settings` for all keys and their meaning"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+RuleMode = Literal["observe", "propose", "enforce"]
 
 
 class Section(BaseModel):
@@ -50,6 +52,8 @@ class OpenFlowSettings(Section):
     """TCP connections that one VM may open where the switch has to keep them; what is over it is dropped."""
     connections_per_vm: int = Field(20_000, ge=1, le=10_000_000)
     """Connections that the switch keeps for one VM; what is over it passes, but is not known to be answered."""
+    limited_packets_per_second: int = Field(100, ge=1, le=1_000_000)
+    """Packets of each direction that pass of a VM or address that a rule limits without saying to how many."""
 
 
 class TapSettings(Section):
@@ -100,13 +104,66 @@ class NetflowSettings(Section):
     """A flow that lasts is reported this often."""
 
 
+class HarmSettings(Section):
+    """What rules and policies may cost ordinary traffic before they are taken back."""
+
+    enabled: bool = True
+    """Compare what is dropped with what the baseline knows as ordinary."""
+    flows: int = Field(20, ge=1)
+    """More ordinary flows than this, dropped by one rule or version of the policy within `seconds`, are harm."""
+    seconds: float = Field(60.0, gt=0)
+    """See `flows`."""
+    watch_seconds: float = Field(86_400.0, gt=0)
+    """A rule or version does harm within so long after it began; later it is what people have got used to."""
+    person: Literal["rollback", "ask"] = "rollback"
+    """What becomes of a person's rule or policy that does harm: it is taken back, or somebody is asked."""
+    automatic: Literal["rollback", "ask"] = "rollback"
+    """The same of the analyzer's rules."""
+    dry_run_hours: float = Field(0.0, ge=0)
+    """Automatic rules are first tried on the flows of so many past hours, for `budget_ordinary`; 0: they are not."""
+
+
 class EngineSettings(Section):
     """The segmentation engine."""
 
+    harm: HarmSettings = HarmSettings()
+
     isolation_seconds: float = Field(600.0, gt=0)
-    """How long an automatic isolation holds before it is released."""
+    """How long an automatic rule holds before it is released on probation, the first time."""
+    repeat_seconds: tuple[Annotated[float, Field(gt=0)], ...] = (3600.0, 86_400.0, 604_800.0)
+    """How long the second, third ... one against the same VM or address holds; the last of these from then on."""
+    forget_seconds: float = Field(2_592_000.0, gt=0)
+    """So long after its last automatic rule ended, a VM or address is no repeat offender any more."""
+    probation_seconds: float = Field(1800.0, ge=0)
+    """After an automatic rule its VM or address is on probation so long: a relapse is answered by the full step."""
+    relapse_risk: float = Field(50.0, ge=0, le=100)
+    """The least risk of a relapse."""
     evidence_seconds: float = Field(60.0, gt=0)
     """A proposal whose evidence is older than this is refused as stale."""
+    proposal_seconds: float = Field(3600.0, gt=0)
+    """A proposed rule waits so long for somebody's approval."""
+    rejected_seconds: float = Field(3600.0, ge=0)
+    """What somebody has rejected is not proposed again sooner."""
+    mode: RuleMode = "enforce"
+    """What becomes of automatic rules: `observe` (they only count), `propose` (they wait for approval), `enforce`."""
+    segment_modes: dict[str, RuleMode] = {}
+    """The same for those about VMs of a segment; the most cautious of what applies holds."""
+    action_modes: dict[Literal["isolate", "restrict", "steer", "rate_limit", "deny"], RuleMode] = {}
+    """The same for an action."""
+    protected: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses and networks that are never denied or limited, beside the resolvers and all protected VMs."""
+    budget_share: float = Field(0.25, ge=0, le=1)
+    """Share of a segment's VMs that automatic rules may cut off within `budget_seconds`."""
+    budget_limited_share: float = Field(0.5, ge=0, le=1)
+    """Share of a segment's VMs whose rate they may limit."""
+    budget_vms: int = Field(3, ge=0)
+    """So many VMs of a segment may be cut off, and as many limited, even where that is a larger share."""
+    budget_ordinary: float = Field(0.5, ge=0, le=1)
+    """Share of a segment's ordinary traffic that automatic rules may stop within `budget_seconds`."""
+    budget_seconds: float = Field(3600.0, gt=0)
+    """A rule counts against the budget as long as it stands, and at least so long."""
+    over_budget: Literal["downgrade", "hold", "refuse"] = "downgrade"
+    """What becomes of a rule beyond the budget: its rate is limited instead, it waits for approval, it is refused."""
 
 
 class AnalyzerSettings(Section):
@@ -128,6 +185,8 @@ class AnalyzerSettings(Section):
     """Ed25519 key that signs models made here; None: `model.key` in `state_dir`, made on first use."""
     trusted_keys: tuple[str, ...] = ()
     """Public keys (base64) of others whose models are loaded, too; `dynseg models key` prints a node's own."""
+    calm_seconds: float = Field(300.0, gt=0)
+    """A VM that a step short of isolation holds has come to rest when nothing was found in it for so long."""
     memory_flows: int = Field(200_000, ge=1000)
     """Flows kept in memory for queries over REST."""
     seed: int = 7
@@ -164,6 +223,51 @@ class PayloadSettings(Section):
     """A consent that would last longer is refused."""
 
 
+class MetricsSettings(Section):
+    """The time-series database that dashboards read; without `url` nothing is written and nothing counted for it."""
+
+    url: str | None = Field(None, pattern=r"^https?://[^\s?#]+$")
+    """Address of InfluxDB (1.6 to 3) or VictoriaMetrics, as in `http://127.0.0.1:8428`."""
+    api: Literal["v2", "v1"] = "v2"
+    """`v2`: `/api/v2/write` (InfluxDB 1.8, 2 and 3, VictoriaMetrics); `v1`: `/write` (InfluxDB up to 1.8)."""
+    token: SecretStr | None = None
+    """What the database knows us by; `user:password` with `v1`. Better in DYNSEG_METRICS__TOKEN than in a file."""
+    org: str = ""
+    """Organization (InfluxDB 2)."""
+    bucket: str = Field("dynseg", min_length=1)
+    """Bucket, or database with `v1`."""
+    texts: bool = True
+    """Write texts, too (annotations); VictoriaMetrics keeps numbers only: say no there."""
+    node: str | None = Field(None, pattern=r"^[!-~]{1,64}$")
+    """Name of this node in every point; None: the machine's."""
+    interval_seconds: float = Field(10.0, ge=1)
+    """What happened within so long makes one point."""
+    services: tuple[Annotated[str, Field(pattern=r"^(tcp|udp|sctp)/[0-9]{1,5}$")], ...] = (
+        *("tcp/22", "tcp/23", "tcp/25", "tcp/53", "tcp/80", "tcp/88", "tcp/110", "tcp/135", "tcp/139", "tcp/143"),
+        *("tcp/389", "tcp/443", "tcp/445", "tcp/502", "tcp/587", "tcp/636", "tcp/993", "tcp/1433", "tcp/1521"),
+        *("tcp/1883", "tcp/2049", "tcp/3306", "tcp/3389", "tcp/5432", "tcp/5672", "tcp/5900", "tcp/5985", "tcp/6379"),
+        *("tcp/6443", "tcp/8080", "tcp/8443", "tcp/9092", "tcp/9200", "tcp/27017"),
+        *("udp/53", "udp/67", "udp/123", "udp/161", "udp/443", "udp/514"),
+    )
+    """Services with a name of their own; all others of a protocol are one, so that a scan makes no series."""
+    most_pairs: int = Field(50_000, ge=10)
+    """Series of flows between segments, at most; what comes after them is counted as of the segments `(others)`."""
+    batch_points: int = Field(5000, ge=1, le=100_000)
+    """Points of one request."""
+    buffer_megabytes: float = Field(64.0, gt=0)
+    """What waits for a database that is away; when it is full the oldest points are dropped, and counted."""
+    timeout_seconds: float = Field(10.0, gt=0)
+    """For the answer to one request."""
+
+    @property
+    def authorization(self) -> str | None:
+        """The header of that name that `token` stands for."""
+        if self.token is None:
+            return None
+        secret = self.token.get_secret_value()
+        return f"Token {secret}" if self.api == "v2" else "Basic " + base64.b64encode(secret.encode()).decode()
+
+
 class Settings(BaseSettings):
     """All settings of a dynseg node."""
 
@@ -177,8 +281,10 @@ class Settings(BaseSettings):
     """Sockets and process ids."""
     state_dir: Path = Path("/var/lib/dynseg")
     """Database, models, tokens."""
-    log_level: str = "INFO"
-    """DEBUG, INFO, WARNING or ERROR."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """What is told; `dynseg log level` changes it while everything runs."""
+    log_format: Literal["human", "json"] = "human"
+    """Lines for people, or one JSON object a line."""
     openflow: OpenFlowSettings = OpenFlowSettings()
     taps: TapSettings = TapSettings()
     ovsdb: OvsdbSettings = OvsdbSettings()
@@ -188,6 +294,7 @@ class Settings(BaseSettings):
     analyzer: AnalyzerSettings = AnalyzerSettings()
     archive: ArchiveSettings = ArchiveSettings()
     payload: PayloadSettings = PayloadSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -210,6 +317,11 @@ class Settings(BaseSettings):
     def analyzer_socket(self) -> Path:
         """Where the analyzer listens."""
         return self.run_dir / "analyzer.sock"
+
+    @property
+    def metrics_socket(self) -> Path:
+        """Where the writer of metrics listens."""
+        return self.run_dir / "metrics.sock"
 
     @property
     def database(self) -> Path:

@@ -84,12 +84,22 @@ def load_or_create(path: Path) -> tuple[Token, ...]:
     tokens = [{"name": role.value, "role": role.value, "token": secrets.token_urlsafe(32)} for role in Role]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            yaml.safe_dump(tokens, file, sort_keys=False)
+        _make(path, tokens)
     except OSError as error:
         raise SettingsError(f"cannot be made: {error.strerror}", file=path, remedy="set rest.tokens") from error
     return load(path)
+
+
+def _make(path: Path, tokens: list[dict[str, str]]) -> None:
+    """Whoever sees the file sees all of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yaml.safe_dump(tokens, file, sort_keys=False)
+        path.hardlink_to(beside)
+    finally:
+        beside.unlink()
 
 
 def find(tokens: Iterable[Token], presented: str) -> Token | None:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from runtime.document import Document, E, Path
+
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that have the text behind them shown in another order (Unicode 16, UAX 9)."""
+
+
+def readable(text: str) -> str:
+    """What people write for people to read, in a terminal, too.
+
+    Raises:
+        ValueError: it has characters that command a terminal, or show text in another order than it has.
+    """
+    for place, one in enumerate(text):
+        if one in _TURNING or (unicodedata.category(one) == "Cc" and one not in "\n\t"):
+            raise ValueError(f"has the control character U+{ord(one):04X} at place {place + 1}; take it out")
+    return text
 
 
 def most_telling(error: ValidationError) -> Mapping[str, Any]:

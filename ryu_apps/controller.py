@@ -35,6 +35,7 @@ from ryu_apps.session import Port, SwitchError
 from ryu_apps.sessions import Sessions
 from ryu_apps.status import Status
 from ryu_apps.supervisor import Supervisor
+from ryu_apps.watched import Watched
 from ryu_apps.wire import multipart
 from topology import inventory
 
@@ -54,7 +55,7 @@ class Control(RyuApp):
 
     def _build(self, wsgi: WSGIApplication) -> None:
         config = settings.load()
-        self._log = log.configure("control", config.log_level)
+        self._log = log.configure("control", config.log_level, config.log_format)
         priority.take(priority.SWITCH)
         cores.forbid()  # copies of packets pass through here
         startup.set_ryu_defaults(config)
@@ -79,6 +80,9 @@ class Control(RyuApp):
         self._lag = LagMeter()
         peers = {"engine": self._engine, "analyzer": self._analyzer}
         sockets = {"engine": config.engine_socket, "analyzer": config.analyzer_socket}
+        if config.metrics.url is not None:
+            peers["metrics"] = Peer("metrics", self._from_metrics)
+            sockets["metrics"] = config.metrics_socket
         self._supervisors = {
             name: Supervisor(peer, sockets[name], config.run_dir, hello) for name, peer in peers.items()
         }
@@ -93,14 +97,16 @@ class Control(RyuApp):
             peers=peers,
         )
         explain = Explain(self._engine, self._ovsdb.trace)
-        rest.register(wsgi, rest.Backend(bearers, peers, status.collect, explain.answer))
+        self._watched = Watched(status, peers, startup.product_version(), config.metrics.interval_seconds)
+        views = status.collect, explain.answer, self._watched.exposition, self._watched.log_level
+        rest.register(wsgi, rest.Backend(bearers, peers, *views))
 
     def start(self) -> None:
         """Start the rooms' greenthreads; Ryu calls this once everything is instantiated."""
         super().start()
         for supervisor in self._supervisors.values():
             hub.spawn(supervisor.run)
-        for room in (self._ovsdb, self._counters, self._lag):
+        for room in (self._ovsdb, self._counters, self._lag, self._watched):
             hub.spawn(room.run)
         _end_on_signals(hub.getcurrent())
         # What is there by now stays: the collector would look through Ryu's hundreds of thousands of objects again and
@@ -131,6 +137,7 @@ class Control(RyuApp):
             session = self._sessions.of(event.datapath)
             if session is not None:
                 self._limits.set(session)
+                self._ovsdb.favour_switch()  # it may have started anew
         else:
             self._sessions.on_closed(event.datapath)
 
@@ -168,12 +175,16 @@ class Control(RyuApp):
 
     def _on_bridges(self) -> None:
         self._limits.set_all()
+        self._ovsdb.favour_switch()
 
     def _from_engine(self, message: Message) -> None:
         self._relay.take(message)
 
     def _from_analyzer(self, message: Message) -> None:
         self._log.error("the analyzer sent a message of unknown kind %r", message.kind)
+
+    def _from_metrics(self, message: Message) -> None:
+        self._log.error("the writer of metrics sent a message of unknown kind %r", message.kind)
 
     def _announce(self, message: Message) -> None:
         self._engine.send(message)

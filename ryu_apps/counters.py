@@ -19,7 +19,15 @@ from ryu_apps.wire import stats
 
 LOG = logging.getLogger("dynseg.control.counters")
 
-TABLES = (Table.SOURCE, Table.ENFORCEMENT, Table.REVERSE, Table.DENIED, Table.SHADOW_DENIED)
+TABLES = (
+    Table.SOURCE,
+    Table.ENFORCEMENT,
+    Table.REVERSE,
+    Table.DENIED,
+    Table.SENT,
+    Table.RECEIVED,
+    Table.SHADOW_DENIED,
+)
 """What each VM sends at all, and what the rules decided about it."""
 SHARE = 0.02
 """At most this part of a VFN's time goes into counting: while a switch gathers counters it does nothing else."""

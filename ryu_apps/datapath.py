@@ -1,4 +1,4 @@
-"""Asks the local Open vSwitch itself, by the commands of ovs-appctl(8): passes, traces, limits of connections."""
+"""Asks the local Open vSwitch itself, by commands of ovs-appctl(8): passes, cache, traces, limits of connections."""
 
 from __future__ import annotations
 
@@ -21,11 +21,19 @@ def control_socket(run_dir: Path) -> Path:
     Raises:
         TransientError: it does not run.
     """
+    return run_dir / f"ovs-vswitchd.{process(run_dir)}.ctl"
+
+
+def process(run_dir: Path) -> int:
+    """Process id of the switch daemon.
+
+    Raises:
+        TransientError: it does not run.
+    """
     try:
-        pid = int((run_dir / "ovs-vswitchd.pid").read_text())
+        return int((run_dir / "ovs-vswitchd.pid").read_text())
     except (OSError, ValueError) as error:
         raise TransientError(f"ovs-vswitchd has no process id in {run_dir}", remedy="start Open vSwitch") from error
-    return run_dir / f"ovs-vswitchd.{pid}.ctl"
 
 
 def wait_for_pass(run_dir: Path) -> None:
@@ -35,6 +43,15 @@ def wait_for_pass(run_dir: Path) -> None:
         TransientError: the switch daemon cannot be asked, or does not answer in time.
     """
     _command(control_socket(run_dir), "revalidator/wait")
+
+
+def forget_decisions(run_dir: Path) -> None:
+    """Have every packet looked up in the flow tables again: the data path forgets what it has cached.
+
+    Raises:
+        TransientError: the switch daemon cannot be asked, or does not answer in time.
+    """
+    _command(control_socket(run_dir), "revalidator/purge")
 
 
 def limit_connections(run_dir: Path, path: str, zones: Collection[int], most: int) -> int:

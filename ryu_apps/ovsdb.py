@@ -17,6 +17,7 @@ from typing import Any
 
 from ryu.lib import hub
 
+from runtime import priority
 from runtime.errors import SettingsError, TransientError
 from ryu_apps import datapath
 from ryu_apps.bridges import MONITORED, Database, Targets, commands, forget, joined
@@ -84,6 +85,8 @@ class Ovsdb:
         self._bridges: Mapping[str, str] = {}
         run_dir = Path(endpoint.removeprefix("unix:")).parent
         self._run_dir = run_dir if endpoint.startswith("unix:") else None
+        self._favoured: int | None = None
+        """The switch daemon whose group was given its niceness."""
         self._passes = Passes(run_dir)
         self._interface_ids: Mapping[str, str] = {}
         self._collector_sets: list[str] = []
@@ -105,14 +108,31 @@ class Ovsdb:
             hub.sleep(backoff)
             backoff = min(2 * backoff, LONGEST_BACKOFF)
 
-    def wait_until_followed(self, vfn: Vfn) -> None:
-        """Return when packets meet the VFN's flow tables as they are now; at once when its switch is not local."""
+    def wait_until_followed(self, vfn: Vfn, anew: bool) -> None:
+        """Return when packets meet the VFN's flow tables as they are now; at once when its switch is not local.
+
+        Args:
+            anew: have its switch make all decisions anew (`ryu_apps.passes`).
+        """
         if self._run_dir_of(vfn.bridge) is None:
             return
         try:
-            self._passes.wait()
+            self._passes.wait(anew=anew)
         except TransientError as error:
             LOG.warning("cannot tell when the data path of %s follows its tables: %s", vfn.name, error)
+
+    def favour_switch(self) -> None:
+        """Let the switch daemon, if it is local, wait for processors no longer than control (`runtime.priority`)."""
+        if self._run_dir is None or not self._bridges:
+            return
+        try:
+            process = datapath.process(self._run_dir)
+        except TransientError as error:
+            LOG.warning("the switch may have to wait behind others: %s", error)
+            return
+        if process != self._favoured:
+            self._favoured = process
+            priority.speak_for_group(process)
 
     def trace(self, bridge: str, flow: str, states: Sequence[str]) -> str | None:
         """`datapath.trace` of a local bridge; None: its switch is not local.

@@ -13,6 +13,7 @@ from ryu.lib import hub
 
 from runtime.channel import Connection, Message
 from runtime.errors import ChannelError, TransientError
+from runtime.tokens import Token
 
 LOG = logging.getLogger("dynseg.control.peer")
 
@@ -22,10 +23,16 @@ MAX_QUEUED = 4096
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer to a call: an HTTP status and a value as JSON text, which control does not read."""
+    """The answer to a call: an HTTP status and a value as text, which control does not read."""
 
     status: int
     text: bytes
+    content: str = "application/json"
+
+    @classmethod
+    def problem(cls, status: int, error: str, remedy: str | None) -> Answer:
+        """What is wrong, and what can be done about it."""
+        return cls(status, json.dumps({"error": error, "remedy": remedy or ""}).encode())
 
 
 class Peer:
@@ -90,6 +97,13 @@ class Peer:
         if answer is None:
             raise TransientError(f"the {self.name} went away before it answered", remedy=remedy)
         return answer
+
+    def ask(self, method: str, params: Mapping[str, Any], token: Token, seconds: float) -> Answer:
+        """`call`, for an answer of all processes together: one that is away says why, and the others are told of."""
+        try:
+            return self.call(method, params, token.name, token.role, seconds)
+        except TransientError as error:
+            return Answer.problem(200, error.message, error.remedy)
 
     def converse(self, connection: Connection) -> None:
         """Exchange messages over a connection until it closes.

@@ -9,7 +9,7 @@ from ryu.lib import hub
 
 from runtime.channel import Message
 from ryu_apps.peer import Peer
-from ryu_apps.session import Part, Session, SessionLostError
+from ryu_apps.session import Applied, Part, Session, SessionLostError
 from ryu_apps.sessions import Sessions
 from ryu_apps.wire import multipart
 from topology.model import Vfn
@@ -31,15 +31,19 @@ class Relay:
     Args:
         sessions: the VFNs.
         engine: whose hand it is.
-        wait_until_followed: returns when a VFN's packets are forwarded by its flow tables as they are now.
+        wait_until_followed: returns when a VFN's packets are forwarded by its flow tables as they are now; with True
+            all of them are looked up anew.
     """
 
-    def __init__(self, sessions: Sessions, engine: Peer, wait_until_followed: Callable[[Vfn], None]) -> None:
+    def __init__(self, sessions: Sessions, engine: Peer, wait_until_followed: Callable[[Vfn, bool], None]) -> None:
         self._sessions = sessions
         self._engine = engine
         self._wait_until_followed = wait_until_followed
-        self._changed: set[int] = set()
+        self._changed: dict[int, bool] = {}
+        """VFNs that packets may not follow yet, and have drops ended there?"""
         self._readings = hub.Semaphore(READINGS)
+        self._reports: dict[int, list[bytes]] = {}
+        """What flow monitors have said just now, by VFN."""
 
     def take(self, message: Message) -> None:
         """Start what the engine asks for. A VFN that is gone needs no answer: its `vfn_down` is on the way."""
@@ -52,8 +56,17 @@ class Relay:
             hub.spawn(self._guarded, work, session, message)
 
     def changed(self, session: Session, events: bytes) -> None:
-        """A VFN's flow monitor reports."""
-        self._engine.send(Message("changed", {"dpid": session.vfn.dpid}, events))
+        """A VFN's flow monitor reports: of each message with an entry by itself, so what is there goes on together.
+
+        The barrier behind those messages would otherwise be answered when they all have been passed on.
+        """
+        reports = self._reports.setdefault(session.vfn.dpid, [])
+        reports.append(events)
+        if len(reports) == 1:
+            hub.spawn(self._report, session.vfn.dpid)
+
+    def _report(self, dpid: int) -> None:
+        self._engine.send(Message("changed", {"dpid": dpid}, b"".join(self._reports.pop(dpid))))
 
     def _guarded(self, work: Callable[[Session, Message], None], session: Session, message: Message) -> None:
         try:
@@ -64,8 +77,7 @@ class Relay:
 
     def _read(self, session: Session, message: Message) -> None:
         while session.vfn.dpid in self._changed:  # what is read back after a change shall be what packets meet
-            self._changed.discard(session.vfn.dpid)
-            self._wait_until_followed(session.vfn)
+            self._wait_until_followed(session.vfn, self._changed.pop(session.vfn.dpid))
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         with self._readings:
             for part in joined(session.read(message.body)):
@@ -74,13 +86,25 @@ class Relay:
 
     def _apply(self, session: Session, message: Message) -> None:
         if message.data.get("entries", True):
-            self._changed.add(session.vfn.dpid)
+            freed = bool(message.data.get("freed", False))
+            self._changed[session.vfn.dpid] = self._changed.get(session.vfn.dpid, False) or freed
         down = session.port_mods(message.data.get("down", ()), down=True)
         up = session.port_mods(message.data.get("up", ()), down=False)
         applied = session.apply(down + up + message.body)
         errors = [error.as_json() for error in applied.errors]
         data = {"dpid": session.vfn.dpid, "request": message.data["request"]}
         self._engine.send(Message("applied", {**data, "seconds": applied.seconds, "errors": errors}))
+        _log(session.vfn.name, message, applied)
+
+
+def _log(vfn: str, message: Message, applied: Applied) -> None:
+    """What was sent on behalf of which rules; at DEBUG what was on behalf of none."""
+    rules = message.data.get("rules", ())
+    fields = {"vfn": vfn, "request": message.data["request"], "rules": rules, "seconds": round(applied.seconds, 6)}
+    if applied.errors:
+        LOG.warning("the switch refused %d messages", len(applied.errors), extra=fields)
+    else:
+        LOG.log(logging.INFO if rules else logging.DEBUG, "the switch has carried out what was sent", extra=fields)
 
 
 def joined(parts: Iterable[Part]) -> Iterator[Part]:

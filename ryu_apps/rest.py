@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ryu.app.wsgi import ControllerBase, Response, WSGIApplication
@@ -34,6 +34,8 @@ class Backend:
     peers: Mapping[str, Peer]
     status: Callable[[Token], Mapping[str, Any]]
     explain: Callable[[Mapping[str, Any], Token, float], Answer]
+    exposition: Callable[[str, Token], Answer]
+    log_level: Callable[[Mapping[str, Any], Token], Answer]
 
 
 def register(application: WSGIApplication, backend: Backend) -> None:
@@ -60,7 +62,8 @@ class Api(ControllerBase):
         except Exception:
             LOG.exception("%s %s failed", request.method, request.path)
             answer = _problem(500, DynsegError("control failed at this request", remedy="see control's log"))
-        response = Response(status=answer.status, content_type="application/json", body=answer.text)
+        response = Response(status=answer.status, body=answer.text)
+        response.headers["Content-Type"] = answer.content
         response.headers["Cache-Control"] = "no-store"
         if answer.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
@@ -84,6 +87,11 @@ class Api(ControllerBase):
             return Answer(200, json.dumps(backend.status(token)).encode())
         if route.process == "switches":
             return backend.explain(params, token, route.seconds)
+        if route.process == "each":
+            return backend.log_level(params, token)
+        if route.process == "named":
+            answer = backend.exposition(str(params.get("process", "control")), token)
+            return replace(answer, content=route.content) if answer.status == 200 else answer
         return backend.peers[route.process].call(route.method, params, token.name, token.role, route.seconds)
 
 
@@ -172,4 +180,4 @@ def _nowhere(method: str, path: str) -> RefusedError:
 
 
 def _problem(status: int, error: DynsegError) -> Answer:
-    return Answer(status, json.dumps({"error": error.message, "remedy": error.remedy or ""}).encode())
+    return Answer.problem(status, error.message, error.remedy)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runtime.exposition import CONTENT_TYPE
 from runtime.tokens import Role
 
 Converter = Callable[[str], Any]
@@ -62,13 +63,16 @@ class Route:
     path: str
     role: Role
     process: str
-    """`engine`, `analyzer`; `all`: both and control; `switches`: the engine, and control's local switches."""
+    """`engine`, `analyzer`; `all`: both and control; `switches`: the engine, and control's local switches; `named`: the
+    one in the path, `each`: every one, for what is done alike in all."""
     method: str
     query: Mapping[str, Converter] = field(default_factory=dict)
     seconds: float = CALL_SECONDS
     """How long the process may take to answer."""
     max_body: int = MAX_BODY
     """Bytes."""
+    content: str = "application/json"
+    """Type of a good answer; problems are always JSON."""
     locks: bool = False
     """Does the header `If-Match` say from which version a change was made (`base_version`)?"""
 
@@ -84,6 +88,10 @@ class Route:
 
 
 ROUTES = (
+    Route("GET", "/metrics", Role.VIEWER, "named", "exposition", content=CONTENT_TYPE),
+    Route("GET", "/metrics/{process}", Role.VIEWER, "named", "exposition", content=CONTENT_TYPE),
+    Route("GET", "/v1/log-level", Role.VIEWER, "each", "log_level"),
+    Route("PUT", "/v1/log-level", Role.OPERATOR, "each", "log_level"),
     Route("GET", "/v1/status", Role.VIEWER, "all", "status"),
     Route("GET", "/v1/vfns", Role.VIEWER, "engine", "vfns"),
     Route("GET", "/v1/vms", Role.VIEWER, "engine", "vms"),
@@ -102,6 +110,7 @@ ROUTES = (
         "GET", "/v1/policy/diff", Role.VIEWER, "engine", "policy_diff", {"from": _VERSION, "to": _VERSION}, seconds=30.0
     ),
     Route("GET", "/v1/hits", Role.VIEWER, "engine", "hits"),
+    Route("GET", "/v1/harm", Role.VIEWER, "engine", "harm"),
     Route("GET", "/v1/explain", Role.VIEWER, "switches", "explain", _EXPLAIN, seconds=20.0),
     Route("GET", "/v1/audit", Role.VIEWER, "engine", "audit", _AUDIT),
     Route("GET", "/v1/consents", Role.VIEWER, "engine", "consents", {"all": _one_of("true", "false")}),
@@ -113,7 +122,16 @@ ROUTES = (
     ),
     Route("POST", "/v1/policy/rollback", Role.OPERATOR, "engine", "rollback", seconds=120.0, locks=True),
     Route("POST", "/v1/rules", Role.OPERATOR, "engine", "create"),
-    Route("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
+    Route(
+        *("DELETE", "/v1/rules/{id}", Role.OPERATOR, "engine", "release"),
+        query={"reason": str, "false_alarm": _one_of("true", "false")},
+    ),
+    Route("POST", "/v1/rules/dry-run", Role.OPERATOR, "engine", "dry_run", seconds=DRY_RUN_SECONDS),
+    Route("POST", "/v1/rules/{id}/approve", Role.OPERATOR, "engine", "approve"),
+    Route("POST", "/v1/rules/{id}/reject", Role.OPERATOR, "engine", "reject"),
+    Route("PUT", "/v1/hold", Role.OPERATOR, "engine", "hold"),
+    Route("GET", "/v1/modes", Role.VIEWER, "engine", "modes"),
+    Route("PUT", "/v1/modes", Role.OPERATOR, "engine", "set_modes"),
     Route("POST", "/v1/consents", Role.ADMIN, "engine", "grant", seconds=30.0),
     Route("DELETE", "/v1/consents/{id}", Role.OPERATOR, "engine", "withdraw", {"reason": str}),
 )

@@ -10,7 +10,6 @@ from typing import Any
 
 from ryu.lib import hub
 
-from runtime.errors import TransientError
 from runtime.tokens import Token
 from ryu_apps.copies import Copies
 from ryu_apps.lag import LagMeter
@@ -49,8 +48,9 @@ class Status:
 
     def collect(self, token: Token) -> Mapping[str, Any]:
         """`{"control": ..., "engine": ..., "analyzer": ...}`; a process that is away gives {"error", "remedy"}."""
-        asked = {name: hub.spawn(_ask, peer, token) for name, peer in self._peers.items()}
-        return {"control": self.control(), **{name: thread.wait() for name, thread in asked.items()}}
+        asked = {name: hub.spawn(peer.ask, "status", {}, token, CALL_SECONDS) for name, peer in self._peers.items()}
+        told = {name: json.loads(thread.wait().text) for name, thread in asked.items()}
+        return {"control": self.control(), **told}
 
     def control(self) -> Mapping[str, Any]:
         """Control's own part."""
@@ -64,10 +64,3 @@ class Status:
             "ovsdb_connected": self._ovsdb.connected,
             "processes": {name: supervisor.status() for name, supervisor in self._supervisors.items()},
         }
-
-
-def _ask(peer: Peer, token: Token) -> Any:
-    try:
-        return json.loads(peer.call("status", {}, token.name, token.role, CALL_SECONDS).text)
-    except TransientError as error:
-        return {"error": error.message, "remedy": error.remedy or ""}

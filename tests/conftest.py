@@ -12,7 +12,10 @@ import pytest
 from mininet_labs import marks
 
 ROOT = Path(__file__).resolve().parent.parent
-hypothesis.settings.register_profile("dynseg", deadline=None)  # the first example may have to compile a loop
+# The first example may have to compile a loop. The same examples are drawn in every run, so that a change that fails is
+# to blame for it; `make search` draws others, and more, to find what these miss. Only dear tests say how many.
+hypothesis.settings.register_profile("dynseg", deadline=None, max_examples=40, derandomize=True)
+hypothesis.settings.register_profile("search", deadline=None, max_examples=100, print_blob=True)
 hypothesis.settings.load_profile("dynseg")
 _STARTED_BY_US = pytest.StashKey[bool]()
 

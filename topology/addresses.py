@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 
 from topology.model import Address, Inventory, Vm
 
 _FE80 = 0xFE80 << 112
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 def mac_number(mac: str) -> int:
@@ -19,6 +20,13 @@ def link_local(mac: str) -> IPv6Address:
     number = mac_number(mac) ^ (0x02 << 40)
     high, low = number >> 24, number & 0xFFFFFF
     return IPv6Address(_FE80 | high << 40 | 0xFFFE << 24 | low)
+
+
+def single(address: Address) -> bool:
+    """Can it be one host's on a network: not a group's, nobody's, or with a meaning on one machine only?"""
+    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        return False
+    return not (address.is_multicast or address.is_unspecified or address.is_loopback or address == _BROADCAST)
 
 
 def addresses_of(vm: Vm) -> tuple[Address, ...]:

@@ -167,6 +167,8 @@ def _build(doc: InventoryDoc) -> Inventory:
                 part.addresses,
                 part.protected,
                 {**doc.segments[part.segment].labels, **part.labels},
+                part.inspection,
+                part.remediation,
             )
             for number, (name, part) in enumerate(doc.vms.items(), 1)
         },

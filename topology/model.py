@@ -68,9 +68,13 @@ class Vm:
     """Lower case, colons."""
     addresses: tuple[Address, ...]
     protected: bool = False
-    """Never isolated by a rule: gateways, DNS, controllers."""
+    """No rule takes anything from it, but for a person's limit of its rate: gateways, DNS, controllers."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
     """Its segment's, with its own over them. Not in its `repr`: no model depends on them."""
+    inspection: bool = field(default=False, repr=False)
+    """May other VMs' traffic be steered to it, to be looked at or answered in their peers' name?"""
+    remediation: bool = field(default=False, repr=False)
+    """May a restricted VM go on talking to it, whoever its peers are: DNS, updates, somebody who repairs it?"""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,12 @@ class Inventory:
     def vm_by_number(self) -> Mapping[int, Vm]:
         """The VM with a register value."""
         return {vm.number: vm for vm in self.vms.values()}
+
+    @cached_property
+    def segment_numbers(self) -> tuple[int, ...]:
+        """Register values of segments by that of their VMs; the first is the outside's."""
+        numbers = range(max(self.vm_by_number, default=0) + 1)
+        return tuple(self.segment_number(self.vm_by_number.get(number)) for number in numbers)
 
     def segment_number(self, vm: Vm | None) -> int:
         """Register value of a VM's segment, 0 for the outside."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from topology.addresses import single
 from topology.model import Address, Default
 
-_BROADCAST = IPv4Address("255.255.255.255")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -30,8 +30,7 @@ def _address(value: Any) -> Address:
         address = ip_address(str(value).strip())
     except ValueError:
         raise ValueError(f"{value!r} is no address; write one IPv4 or IPv6 address without a prefix length") from None
-    scoped = isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped)
-    if scoped or address.is_multicast or address.is_unspecified or address.is_loopback or address == _BROADCAST:
+    if not single(address):
         raise ValueError(f"{value!r} cannot be the address of an endpoint; give a plain unicast address")
     return address
 
@@ -117,7 +116,11 @@ class VmDoc(_Part):
     mac: Mac
     addresses: Addresses
     protected: bool = False
-    """Never isolated by a rule."""
+    """No rule takes anything from it, but for a person's limit of its rate."""
+    inspection: bool = False
+    """Traffic of other VMs may be steered to it: an inspection tool, a decoy."""
+    remediation: bool = False
+    """VMs that are restricted go on talking to it: DNS, updates, repair."""
     labels: Labels = {}
     """Words about it (`app: shop`), over those of its segment."""
 

@@ -73,16 +73,17 @@ def by_reports(rows: Array) -> tuple[Array, Bool]:
     """Decisions (uint8) on flows (dtype FLOW) by what VFNs reported; whether they said what became of the opening."""
     source, other = rows["fate"] & _ONE_END, rows["fate"] >> ANSWERS_SHIFT & _ONE_END
     forged = rows["state"] & FlowState.SPOOFED != 0
-    answers_pass = (other & (Fate.FORWARDED | Fate.DELIVERED) != 0) & ~_dropped(other) & (rows["fate"] & Fate.CUT == 0)
-    delivered = (source & Fate.DELIVERED != 0) & ~_dropped(source)
-    denied = forged | (_dropped(source) & ~answers_pass)
+    answers_pass = (other & (Fate.FORWARDED | Fate.DELIVERED) != 0) & ~dropped(other) & (rows["fate"] & Fate.CUT == 0)
+    delivered = (source & Fate.DELIVERED != 0) & ~dropped(source)
+    denied = forged | (dropped(source) & ~answers_pass)
     answered = (rows["src_pkts"] > 0) & (rows["dst_pkts"] > 0)
     allowed = delivered | answers_pass | answered
     decision = np.where(denied, Decision.DENIED, np.where(allowed, Decision.ALLOWED, Decision.UNKNOWN))
-    return decision.astype(np.uint8), forged | delivered | _dropped(source)
+    return decision.astype(np.uint8), forged | delivered | dropped(source)
 
 
-def _dropped(fate: Array) -> Bool:
+def dropped(fate: Array) -> Bool:
+    """Which fates (`Fate`, of one end's packets) say that VFNs kept these from passing?"""
     return np.asarray(fate & (Fate.DROPPED | Fate.STOPPED) != 0)
 
 
@@ -120,7 +121,7 @@ class InForce:
         decision, known = by_reports(rows)
         rule = np.full(len(rows), -1, np.int64)
         same = (rows["src_vm"] > 0) & (rows["src_segment"] == rows["dst_segment"])
-        stopped = _dropped(rows["fate"] >> ANSWERS_SHIFT)
+        stopped = dropped(rows["fate"] >> ANSWERS_SHIFT)
         for found in self._matches(rows):
             touched = (found >= 0) & (self._since[found] <= rows["end"]) & (self._until[found] >= rows["end"])
             whole = touched & ((self._since[found] <= opened) | stopped) & ~self._outranked[found]

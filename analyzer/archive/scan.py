@@ -25,7 +25,9 @@ _TEXTS = [field.name for field in SCHEMA if pa.types.is_dictionary(field.type) o
 
 
 def scan(archive: Path, wanted: Filter, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """Flows that ended within a time, in no order; columns of text are dictionaries of one chunk.
+    """Flows that ended within a time, in no order; columns of text are dictionaries, one for each chunk.
+
+    To make one dictionary of them all would take longer than reading them does.
 
     Args:
         wanted: its `since` and `until`; all else of it is ignored.
@@ -73,7 +75,7 @@ def _read(archive: Path, piece: Sequence[Partition], wanted: Filter, columns: Se
     tables = [table for partition in piece for table in _partition(archive, partition, wanted, columns)]
     if not tables:
         return SCHEMA.empty_table().select(columns)
-    return pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    return pa.concat_tables(tables)
 
 
 def _partition(archive: Path, partition: Partition, wanted: Filter, columns: Sequence[str]) -> list[pa.Table]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analyzer.archive.decisions import Decided, Decision
-from analyzer.flows import F8, I8, NOBODY, Array, FlowState, address_text
+from analyzer.flows import F8, I8, NOBODY, Array, FlowState, address_text, is_v4
 from analyzer.ledger import Parts
 from analyzer.names import PROTOCOLS
 from topology.model import OUTSIDE, Inventory
@@ -195,7 +195,7 @@ def _addresses(rows: Array) -> tuple[pa.Array, pa.Array]:
 
 def _texts(high: Array, low: Array) -> pa.Array:
     """Addresses as text; IPv4 all at once."""
-    v4 = (high == 0) & (low >> np.uint64(32) == 0xFFFF)
+    v4 = is_v4(high, low)
     upper = _PAIRS.take(pa.array((low >> np.uint64(16) & np.uint64(0xFFFF)).astype(np.int32)))
     lower = _PAIRS.take(pa.array((low & np.uint64(0xFFFF)).astype(np.int32)))
     texts = pc.binary_join_element_wise(upper, lower, ".")

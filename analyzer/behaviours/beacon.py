@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
+from analyzer.dealings import Dealings
 from analyzer.flows import F8
-from analyzer.services import Dealings
 
 REGULAR = 12.0
 """Visits at regular times to one service."""
@@ -47,7 +47,7 @@ class Beacon(Dealing):
         row = dealing.rows[0]
         return (
             f"beacon: {row['opened']:.0f} connections to {service_text(dealing)}, unknown to its segment, in "
-            f"{seconds_text(round(float(dealing.span[0])))}, {dealing.gap_middle[0]:.0f} s apart "
+            f"{seconds_text(float(dealing.span[0]))}, visits {dealing.gap_middle[0]:.0f} s apart "
             f"(spread {dealing.gap_spread[0]:.2f}), of {dealing.size_middle[0]:.0f} bytes each "
             f"(spread {dealing.size_spread[0]:.2f})"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
+from analyzer.dealings import Dealings
 from analyzer.flows import F8
-from analyzer.services import Dealings
 
 CALLS = 20.0
 """Programs that find a server dead wait longer each time: so many calls at short notice are not theirs."""
@@ -37,5 +37,5 @@ class Callback(Dealing):
         row = dealing.rows[0]
         return (
             f"callback: {row['failed']:.0f} calls to {service_text(dealing)}, unknown to its segment, in "
-            f"{seconds_text(round(float(dealing.span[0])))}, and none was answered"
+            f"{seconds_text(float(dealing.span[0]))}, and none was answered"
         )

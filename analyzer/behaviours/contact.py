@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ALERT, Floors, Scene, peak, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 1, 600.0: 5}
@@ -25,7 +25,6 @@ class FirstContact:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many of them."""
-        length = float(strongest(scene, "new_outside", FLOORS, MARGIN)[1][subject])
-        new, usual = scene.now("new_outside", length)[subject], scene.usual("new_outside", length)[subject]
+        length, new, usual = peak(scene, "new_outside", FLOORS, MARGIN, subject)
         whom = "an outside address" if new == 1 else f"{new:.0f} outside addresses"
         return f"first contact: {whom} unknown to its segment in {seconds_text(length)} (usual at most {usual:.0f})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import RESTRICT, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import RESTRICT, Floors, Scene, peak, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 150, 60.0: 400, 600.0: 1500, 3600.0: 5000}
@@ -25,6 +25,5 @@ class DnsStorm:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many."""
-        length = float(strongest(scene, "dns", FLOORS, MARGIN)[1][subject])
-        asked, usual = scene.now("dns", length)[subject], scene.usual("dns", length)[subject]
+        length, asked, usual = peak(scene, "dns", FLOORS, MARGIN, subject)
         return f"DNS storm: {asked:.0f} questions in {seconds_text(length)} (usual at most {usual:.0f})"

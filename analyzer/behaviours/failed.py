@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest, strongest_failing
+from analyzer.behaviours.base import ALERT, Floors, Scene, peak, seconds_text, strongest_failing
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 30, 60.0: 60, 600.0: 150}
@@ -26,8 +26,7 @@ class FailedBurst:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """Failed of how many."""
-        length = float(strongest(scene, "failed", FLOORS, MARGIN)[1][subject])
-        failed, flows = scene.now("failed", length)[subject], scene.now("flows", length)[subject]
-        usual = scene.usual("failed", length)[subject]
+        length, failed, usual = peak(scene, "failed", FLOORS, MARGIN, subject)
+        flows = scene.now("flows", length)[subject]
         text = seconds_text(length)
         return f"failed connections: {failed:.0f} of {flows:.0f} in {text} (usual at most {usual:.0f} fail)"

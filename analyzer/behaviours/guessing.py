@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.behaviours.base import RESTRICT, Dealing, dense, seconds_text, service_text
+from analyzer.dealings import Dealings
 from analyzer.flows import F8, TCP
 from analyzer.observe import ADMIN_PORTS
-from analyzer.services import Dealings
 
 TRIES = 8.0
 """A login asks three times before it closes: so many connections are two dozen passwords."""
@@ -37,6 +37,6 @@ class Guessing(Dealing):
         row = dealing.rows[0]
         return (
             f"guessing: {row['opened']:.0f} connections to the login {service_text(dealing)}, which its segment never "
-            f"used, in {seconds_text(round(float(dealing.span[0])))}, alike in size "
+            f"used, in {seconds_text(float(dealing.span[0]))}, alike in size "
             f"(spread {dealing.size_spread[0]:.2f})"
         )

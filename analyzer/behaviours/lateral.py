@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import RESTRICT, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import RESTRICT, Floors, Scene, peak, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {60.0: 3, 600.0: 3, 3600.0: 4}
@@ -25,8 +25,7 @@ class Lateral:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many."""
-        length = float(strongest(scene, "new_doors", FLOORS, MARGIN)[1][subject])
-        doors, usual = scene.now("new_doors", length)[subject], scene.usual("new_doors", length)[subject]
+        length, doors, usual = peak(scene, "new_doors", FLOORS, MARGIN, subject)
         return (
             f"lateral movement: {doors:.0f} remote-access services inside that were never used before, in "
             f"{seconds_text(length)} (usual at most {usual:.0f})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyzer.behaviours.base import ALERT, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ALERT, Floors, Scene, peak, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 1, 600.0: 2}
@@ -26,8 +26,7 @@ class FirstSeenService:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many."""
-        length = float(strongest(scene, "new_services", FLOORS, MARGIN)[1][subject])
-        new, usual = scene.now("new_services", length)[subject], scene.usual("new_services", length)[subject]
+        length, new, usual = peak(scene, "new_services", FLOORS, MARGIN, subject)
         what = "a service inside" if new == 1 else f"{new:.0f} services inside"
         text = seconds_text(length)
         return f"first-seen service: {what} that its segment never used, in {text} (usual at most {usual:.0f})"

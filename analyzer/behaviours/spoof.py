@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import ISOLATE, Floors, Scene, seconds_text, strongest
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, peak, seconds_text, strongest
 from analyzer.flows import F8
 
 FLOORS: Floors = {10.0: 5, 600.0: 20}
@@ -24,6 +24,5 @@ class Spoofing:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many."""
-        length = float(strongest(scene, "spoofed", FLOORS, MARGIN)[1][subject])
-        value = scene.now("spoofed", length)[subject]
+        length, value, _ = peak(scene, "spoofed", FLOORS, MARGIN, subject)
         return f"spoofing: {value:.0f} flows under addresses that are not its own in {seconds_text(length)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.behaviours.base import ISOLATE, Floors, Scene, seconds_text, strongest, strongest_failing
+from analyzer.behaviours.base import ISOLATE, Floors, Scene, peak, seconds_text, strongest_failing
 from analyzer.flows import F8
 
 FLOORS: Floors = {1.0: 8, 10.0: 10, 60.0: 15, 600.0: 30}
@@ -27,8 +27,7 @@ class Worm:
 
     def reason(self, scene: Scene, subject: int) -> str:
         """How many doors."""
-        length = float(strongest(scene, "failed_doors", FLOORS, MARGIN)[1][subject])
-        doors, usual = scene.now("failed_doors", length)[subject], scene.usual("failed_doors", length)[subject]
+        length, doors, usual = peak(scene, "failed_doors", FLOORS, MARGIN, subject)
         return (
             f"worm: {doors:.0f} logins and other doors that refused or did not answer in {seconds_text(length)} "
             f"(usual at most {usual:.0f})"

@@ -20,6 +20,7 @@ TUNNEL_LENGTH, TUNNEL_ENTROPY = 40.0, 3.4
 ABSENT_NAMES = 40
 """Different domains that do not exist: a typing error makes one, a search list of a host a few."""
 _NXDOMAIN = 3
+"""RFC 1035, 4.1.1."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class Oddness:
         return [*_tunnels(active), *_searches(active)]
 
 
+def absent_names(events: Array) -> Array:
+    """Those that say that a name does not exist, which only a resolver's answer does."""
+    absent: Bool = (events["kind"] == Kind.ANSWER) & (events["rcode"] == _NXDOMAIN) & events["resolver"]
+    return events[absent]
+
+
 def _tunnels(events: Array) -> list[Odd]:
     asked = _first_of_each(events[events["kind"] == Kind.QUESTION], "name")
     pairs, index = np.unique(asked[["vm", "domain"]], return_inverse=True)
@@ -66,8 +73,7 @@ def _tunnels(events: Array) -> list[Odd]:
 
 
 def _searches(events: Array) -> list[Odd]:
-    absent = events[(events["kind"] == Kind.ANSWER) & (events["rcode"] == _NXDOMAIN) & events["resolver"]]
-    absent = _first_of_each(absent, "domain")
+    absent = _first_of_each(absent_names(events), "domain")
     vms, index = np.unique(absent["vm"], return_inverse=True)
     count = np.bincount(index, minlength=len(vms))
     return [

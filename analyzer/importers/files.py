@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from analyzer.importers.columns import COLUMNS, Columns, Faults
 from analyzer.importers.framing import PCAP, PCAPNG
 from analyzer.importers.lines import beginning, lines
 from analyzer.site import FlowFileError, Site
+from runtime.files import replacing
 
 KINDS = (
     "Zeek's conn.log (TSV or JSON lines), argus' binetflow CSV, CICFlowMeter's CSV (CIC-IDS2017/2018), UNSW-NB15's CSV,"
@@ -58,12 +58,8 @@ def write(path: Path, tables: Sequence[pd.DataFrame]) -> None:
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(COLUMNS))
     table = table.iloc[table["end"].astype(float).argsort(kind="stable")]
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as fresh:
         table.to_csv(fresh, index=False, compression="gzip" if path.suffix == ".gz" else None)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _columns(path: Path, faults: Faults) -> Columns:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from analyzer.csvflows import GZIP
 from analyzer.importers.columns import Faults
 from analyzer.site import FlowFileError
 
 Unpacked = gzip.GzipFile | io.BufferedReader
-_GZIP = b"\x1f\x8b"
 LONGEST = 1 << 20
 """Bytes of a line; what is longer is no line of a log."""
 
@@ -27,7 +27,7 @@ def opened(path: Path) -> Iterator[Unpacked]:
     """
     try:
         with path.open("rb") as raw:
-            packed = raw.read(2) == _GZIP
+            packed = raw.read(2) == GZIP
             raw.seek(0)
             if packed:
                 with gzip.open(raw) as unpacked:

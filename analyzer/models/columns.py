@@ -7,14 +7,12 @@ whom is left out: it says more about the baseline than about the attack.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analyzer.features import FLOW_FEATURES
-from analyzer.flows import F8
+from analyzer.flows import F4, F8, I8
 from analyzer.observe import FEATURES
 from analyzer.windows import LENGTHS
 
-F4 = NDArray[np.float32]
 FLOW_COLUMNS = (
     "duration", "src_pkts", "dst_pkts", "src_bytes", "dst_bytes", "src_size", "dst_size", "imbalance",
     "tcp", "udp", "icmp", "rst", "fin", "failed", "answered", "outside", "admin",
@@ -37,9 +35,9 @@ COLUMNS = (
 )
 
 
-def of_flows(features: F8) -> F4:
-    """(n, len(FLOW_COLUMNS)) of flow features."""
-    return features[:, _FLOW].astype(np.float32)
+def of_flows(features: F4) -> F4:
+    """(n, len(FLOW_COLUMNS)) of flow features; a column is in one place."""
+    return np.asarray(features.T[_FLOW]).T
 
 
 def of_windows(values: F8) -> F4:
@@ -53,6 +51,11 @@ def of_windows(values: F8) -> F4:
     rows = np.hstack(parts).astype(np.float32)
     rows[(chosen < 0).any(axis=(0, 2))] = MISSING
     return rows
+
+
+def joined(flows: F4, windows: F4, whose: I8) -> F4:
+    """Rows of flows with the windows (a row of `windows`) of whose each is."""
+    return np.hstack([flows, windows[whose]])
 
 
 def without_flow(windows: F4) -> F4:

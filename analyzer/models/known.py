@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analyzer.flows import F8, I8
+from analyzer.flows import F4, F8, I8
 from analyzer.models import bundle, classes, columns
 from analyzer.models.bundle import Manifest
 from analyzer.models.signing import Signer, Trust
-from analyzer.models.trees import Forest
-from analyzer.risk import AGREE_P, Finding, Verdict, risk_of
+from analyzer.models.trees import Common, Forest
+from analyzer.risk import RARE_P, Finding, Verdict, risk_of
 from runtime.errors import ModelError
 
 log = logging.getLogger("dynseg.analyzer.known-attacks")
+_BESIDE = ThreadPoolExecutor(1, thread_name_prefix="classify")
 
-F4 = NDArray[np.float32]
 KIND = "known-attacks"
 FORMAT = 1
 GATE, NAMER, CLASSES = "gate.npz", "namer.npz", "classes.txt"
@@ -32,12 +33,13 @@ SHIPPED = Path(__file__).with_name("shipped")
 """The model that comes with dynseg; `docs/models.md` says what it was trained on, and by which command."""
 RELEASE_KEY = "P7Sh+a9wsjpU4IPnQq9o71bfKvON9mO9elCslq50Uu0="
 """Public key that vouches for it."""
+WORTH_A_THREAD = 4096
+"""Rows for which a second thread pays."""
 LIKELY = 0.5
 """Probability from which on it is said that something looks like an attack."""
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """What subjects look like."""
 
     attack: F8
@@ -62,17 +64,27 @@ class KnownAttacks:
         """Subjects, by their windows (lengths, n, features)."""
         return self.rows(columns.without_flow(columns.of_windows(values)))
 
-    def flows(self, features: F8, windows: F8) -> Named:
-        """Flows, by their features and the windows of who opened them (-1 where he is not judged)."""
-        return self.rows(np.hstack([columns.of_flows(features), columns.of_windows(windows)]))
+    def flows(self, features: F4, windows: F8, whose: I8) -> Named:
+        """Flows, by their features and the windows of who opened them, as `Core.windows_of` tells them."""
+        return self.rows(columns.of_flows(features), Common(columns.of_windows(windows), whose))
 
-    def rows(self, rows: F4) -> Named:
-        """Rows of `columns.COLUMNS`."""
-        attack = self.gate.probabilities(rows)[:, 1].astype(np.float64)
+    def rows(self, rows: F4, common: Common | None = None) -> Named:
+        """Rows of `columns.COLUMNS`, the last of them in common; many are looked at in two threads."""
+        half = len(rows) // 2
+        if half < WORTH_A_THREAD:
+            return self._named(rows, common)
+        beside = _BESIDE.submit(self._named, rows[half:], common and common.of(slice(half, None)))
+        first, second = self._named(rows[:half], common and common.of(slice(half))), beside.result()
+        return Named(*(np.concatenate(column) for column in zip(first, second, strict=True)))
+
+    def _named(self, rows: F4, common: Common | None) -> Named:
+        attack = self.gate.probabilities(rows, common)[:, 1].astype(np.float64)
         kind, share = np.full(len(rows), -1), np.zeros(len(rows))
         likely = np.flatnonzero(attack >= LIKELY)
         if len(likely):
-            named = self.namer.probabilities(rows[likely]) if len(self.names) > 1 else np.ones((len(likely), 1))
+            theirs = np.take(rows.T, likely, axis=1).T  # a column stays in one place
+            only = np.ones((len(likely), 1), np.float32)
+            named = self.namer.probabilities(theirs, common and common.of(likely)) if len(self.names) > 1 else only
             kind[likely], share[likely] = named.argmax(axis=1), named.max(axis=1)
         return Named(attack, kind, share)
 
@@ -86,20 +98,20 @@ class KnownAttacks:
             verdicts: n of them.
             values: windows of their subjects, (lengths, n, features).
         """
-        named = self.windows(values)
-        found = []
-        for i, verdict in enumerate(verdicts):
+        odd = [i for i, verdict in enumerate(verdicts) if verdict.learned_p <= RARE_P]
+        named = self.windows(values[:, odd])
+        found = list(verdicts)
+        for i, verdict in enumerate(verdicts[at] for at in odd):
             chance = float(named.attack[i] * named.share[i])
-            if named.kind[i] < 0 or chance < LIKELY or verdict.learned_p > AGREE_P:
-                found.append(verdict)
+            if named.kind[i] < 0 or chance < LIKELY:
                 continue
             kind = classes.by_name(self.names[named.kind[i]])
             words = (
                 f"known attack: its windows look like {kind.words} ({kind.technique}; {chance:.0%} by the classifier)"
             )
-            finding = Finding(f"known:{kind.name}", kind.technique, 1 + chance, words, acts=False)
+            finding = Finding(f"known:{kind.name}", kind.technique, 1 + chance, words.__str__, acts=False)
             risk = max(verdict.risk, risk_of((finding,), 1.0))
-            found.append(replace(verdict, findings=(*verdict.findings, finding), risk=risk))
+            found[odd[i]] = replace(verdict, findings=(*verdict.findings, finding), risk=risk)
         return found
 
 

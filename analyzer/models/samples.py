@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analyzer.core import Core
-from analyzer.flows import Array
-from analyzer.models.columns import COLUMNS, FLOW_COLUMNS, MISSING, of_flows, of_windows
+from analyzer.flows import F4, Array
+from analyzer.models.columns import COLUMNS, FLOW_COLUMNS, MISSING, joined, of_flows, of_windows
 from analyzer.models.labelled import Labelled
 from analyzer.site import SEGMENT
 
-F4 = NDArray[np.float32]
 STEP_SECONDS, STEP_ROWS = 1.0, 64
 
 
@@ -49,7 +47,8 @@ def take(capture: Labelled, most: int, seed: int) -> Samples:
         if len(wanted):
             flows = of_flows(core.features_of(wanted))
             flows[wanted["src_segment"] < 0, FLOW_COLUMNS.index("outside")] = MISSING
-            found.append(np.hstack([flows, of_windows(core.windows_of(wanted))]))
+            windows, whose = core.windows_of(wanted)
+            found.append(joined(flows, of_windows(windows), whose))
     rows = np.concatenate(found) if found else np.zeros((0, len(COLUMNS)), np.float32)
     return Samples(capture.name, rows, capture.kind[chosen], capture.digest)
 

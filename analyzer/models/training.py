@@ -8,17 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from analyzer.flows import F8, Array
+from analyzer.flows import F4, F8, Array
 from analyzer.models.classes import BENIGN, NAMES
 from analyzer.models.known import KnownAttacks
 from analyzer.models.samples import Samples, masked
 from analyzer.models.trees import Forest
 from runtime.errors import ModelError
 
-F4 = NDArray[np.float32]
 MOST = 2000
 """Flows of a class taken from one capture."""
 ITERATIONS, LEAVES, RATE = 40, 15, 0.15
@@ -102,6 +100,29 @@ def across(parts: Sequence[Samples], seed: int, tell: Callable[[str], None]) -> 
         right = sum(count for (truth, answer), count in own.items() if truth == answer)
         tell(f"{left_out.name}: {right} of {len(said)} flows named rightly by a model that has not seen it")
     return Confusion(dict(counts), tuple(asked))
+
+
+def without_family(parts: Sequence[Samples], seed: int) -> dict[str, float]:
+    """Leave each class of attack out of all captures in turn: share of its flows called an attack all the same.
+
+    Classes without which nothing could be trained are left away.
+    """
+    found = {}
+    for name in NAMES:
+        others = [
+            replace(part, rows=part.rows[keep], kind=part.kind[keep])
+            for part in parts
+            if (keep := part.kind != name).any()
+        ]
+        own = [part.rows[part.kind == name] for part in parts]
+        if not sum(map(len, own)):
+            continue
+        try:
+            model = fit(others, seed)
+        except ModelError:
+            continue
+        found[name] = round(float((model.rows(np.concatenate(own)).kind >= 0).mean()), 4)
+    return found
 
 
 def with_calibration(model: KnownAttacks, shares: Mapping[str, float]) -> KnownAttacks:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.analyzer`: throughput, delay, calibration and the captures' score of the analyzer.
+"""`python -m benchmarks.analyzer`: throughput, delay, calibration, poisoning, and the captures' score.
 
 Prints a table and writes `out/bench/analyzer.json` (`benchmarks.rows`). Exit status 0 when every target is met.
 """
@@ -10,13 +10,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.analyzer import calibration, delay, score, throughput
-from benchmarks.rows import Row, table, write
+from benchmarks.analyzer import calibration, delay, poison, score, throughput
+from benchmarks.rows import Row, conclude
 
 PARTS: Mapping[str, Callable[[Callable[[str], None]], list[Row]]] = {
     "throughput": throughput.rows,
     "delay": delay.rows,
     "calibration": calibration.rows,
+    "poison": poison.rows,
     "score": score.rows,
 }
 
@@ -34,9 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in names:
         print(f"--- {name}", flush=True)
         found += PARTS[name](lambda line: print(f"    {line}", flush=True))
-    write(found, args.out / "analyzer.json")
-    print(f"\n{table(found)}")
-    return 0 if all(row.met for row in found) else 1
+    return conclude(found, args.out / "analyzer.json")
 
 
 if __name__ == "__main__":

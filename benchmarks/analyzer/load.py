@@ -17,13 +17,14 @@ _PORTS = np.array([443, 80, 53, 5432, 8080, 123, 445, 389], np.uint16)
 class Load:
     """Draws whole flows, each its own event, in order of their ends."""
 
-    def __init__(self, seed: int = 7) -> None:
+    def __init__(self, seed: int = 7, vms: int = VMS) -> None:
         self._rng = np.random.default_rng(seed)
-        self.segment = np.full(VMS + 1, SEGMENT, np.int16)
-        self._low = np.zeros(VMS + 1, np.uint64)
-        for vm in range(1, VMS + 1):
-            self._low[vm] = address_halves(f"10.0.{vm >> 8}.{vm & 255}")[1]
-        self._peers = self._rng.integers(1, VMS + 1, (VMS + 1, PEERS))
+        self.segment = np.full(vms + 1, SEGMENT, np.int16)
+        self.low = np.zeros(vms + 1, np.uint64)
+        """Lower halves of the VMs' addresses."""
+        for vm in range(1, vms + 1):
+            self.low[vm] = address_halves(f"10.0.{vm >> 8}.{vm & 255}")[1]
+        self._peers = self._rng.integers(1, vms + 1, (vms + 1, PEERS))
         self._outside = np.uint64(address_halves("198.18.0.0")[1])
 
     def flows(self, count: int, begin: float, seconds: float) -> FlowBatch:
@@ -31,13 +32,13 @@ class Load:
         rng = self._rng
         batch = FlowBatch.empty(count)
         rows = batch.rows
-        rows["src_vm"] = rng.integers(1, VMS + 1, count)
+        rows["src_vm"] = rng.integers(1, len(self.segment), count)
         away = rng.random(count) < 0.3
         peer = rng.integers(0, PEERS, count)
         rows["dst_vm"] = np.where(away, 0, self._peers[rows["src_vm"], peer])
-        rows["src_lo"] = self._low[rows["src_vm"]]
+        rows["src_lo"] = self.low[rows["src_vm"]]
         rows["dst_lo"] = np.where(
-            away, self._outside + rng.zipf(1.6, count).astype(np.uint64) % 4096, self._low[rows["dst_vm"]]
+            away, self._outside + rng.zipf(1.6, count).astype(np.uint64) % 4096, self.low[rows["dst_vm"]]
         )
         rows["src_segment"], rows["dst_segment"] = SEGMENT, np.where(away, 0, SEGMENT)
         rows["end"] = begin + np.sort(rng.random(count)) * seconds

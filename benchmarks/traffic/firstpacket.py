@@ -11,7 +11,7 @@ import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from benchmarks.rows import Row
+from benchmarks.rows import Row, quantile
 from mininet_labs import workload
 from mininet_labs.children import ROOT, Child, module, wait_for
 from mininet_labs.crew import Crew
@@ -35,14 +35,14 @@ _LEARN_SECONDS = 600.0
 
 def rows() -> list[Row]:
     """Median and 99th percentile, in milliseconds; what was never seen counts as infinitely late."""
-    delays = sorted(_measure())
+    delays = _measure()
     known = [delay for delay in delays if delay != float("inf")]
     told = f"{len(known)} of {len(delays)} seen; enterprise lab with workload, the analyzer learns"
     return [_row("p50", delays, 0.5, MAX_P50, told), _row("p99", delays, 0.99, MAX_P99, told)]
 
 
 def _row(name: str, delays: list[float], share: float, target: float, told: str) -> Row:
-    value = delays[min(len(delays) - 1, int(share * len(delays)))]
+    value = quantile(delays, share)
     found = None if value == float("inf") else round(1000 * value, 3)
     return Row(f"first SYN to the analyzer seeing it, {name}", found, "ms", "<=", target, len(delays), reason=told)
 

@@ -126,9 +126,7 @@ class Assembly:
         self.attribution = Attribution(inventory)
         self._table = FlowTable(1_000_000, 7, recorded=True)
         self._in_force = InForce(Names(inventory))
-        self._segment = np.array(
-            [0, *(inventory.segment_number(vm) for vm in sorted(inventory.vms.values(), key=lambda vm: vm.number))]
-        )
+        self._segment = np.array(inventory.segment_numbers)
         self._parts: list[Parts] = []
         self._recorded = 0.0
         self.packets = 0

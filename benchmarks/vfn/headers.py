@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import argparse
 import random
-import socket
 import struct
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import cycle
-from pathlib import Path
+
+from benchmarks.traffic.frames import checksum
+from mininet_labs.attacks import raw
 
 PORT = 8000
 COUNT = 40_000
@@ -31,8 +30,6 @@ COUNT = 40_000
 _USUAL_PORTS = (PORT, 20_000, 20_500, 21_000)
 _TCP, _UDP = 6, 17
 _SYN, _ACK = 0x02, 0x10
-_TICKS_PER_SECOND = 1000
-_BEHIND_SECONDS = 0.5
 _SEED = 5
 _Pair = tuple[bytes, bytes]
 """Packed addresses, source and destination."""
@@ -83,7 +80,7 @@ KINDS: Mapping[str, Callable[[_Pair], Iterator[bytes]]] = {
 def _ipv4(pair: _Pair, content: bytes) -> bytes:
     """RFC 791, without options."""
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), 0, 0, 64, _TCP, 0) + b"".join(pair)
-    return b"\x08\x00" + header[:10] + checksum(header).to_bytes(2, "big") + header[12:] + content
+    return b"\x08\x00" + header[:10] + checksum(header) + header[12:] + content
 
 
 def _ipv6(pair: _Pair, protocol: int, content: bytes) -> bytes:
@@ -99,37 +96,7 @@ def _tcp(pair: _Pair, source: int, destination: int, flags: int) -> bytes:
     """RFC 9293: only what is rightly summed is answered, and tracked."""
     segment = struct.pack("!HHIIHHHH", source, destination, 1, 1, 5 << 12 | flags, 1024, 0, 0)
     pseudo = b"".join(pair) + struct.pack("!HH", _TCP, len(segment))
-    return segment[:16] + checksum(pseudo + segment).to_bytes(2, "big") + segment[18:]
-
-
-def checksum(data: bytes) -> int:
-    """RFC 1071, of an even number of bytes."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def send(frames: Sequence[bytes], interface: str, rate: int, seconds: float) -> tuple[int, float]:
-    """Send them round and round, some each millisecond; returns how many, and in how many seconds.
-
-    A sender that was held up catches up for `_BEHIND_SECONDS` at most.
-    """
-    batch = max(1, rate // _TICKS_PER_SECOND)
-    endless = cycle(frames)
-    sent = 0
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
-        sock.bind((interface, 0))
-        begin = due = time.monotonic()
-        while (now := time.monotonic()) - begin < seconds:
-            if now < due:
-                time.sleep(due - now)
-                continue
-            for _ in range(batch):
-                sock.send(next(endless))
-            sent += batch
-            due = max(due + batch / rate, now - _BEHIND_SECONDS)
-        return sent, time.monotonic() - begin
+    return segment[:16] + checksum(pseudo + segment) + segment[18:]
 
 
 def _own(interface: str, version: int) -> bytes:
@@ -148,13 +115,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("rate", type=int)
     parser.add_argument("seconds", type=float)
     args = parser.parse_args(arguments)
-    interface = next(path.name for path in sorted(Path("/sys/class/net").iterdir()) if path.name != "lo")
+    interface = raw.first_interface()
     target: IPv4Address | IPv6Address = args.address
-    own_mac = Path(f"/sys/class/net/{interface}/address").read_text().strip()
-    ethernet = b"".join(bytes.fromhex(mac.replace(":", "")) for mac in (args.mac, own_mac))
+    ethernet = raw.packed(args.mac) + raw.mac_of(interface)
     pair = (_own(interface, target.version), target.packed)
     frames = [ethernet + content for content in KINDS[args.kind](pair)]
-    sent, seconds = send(frames, interface, args.rate, args.seconds)
+    sent, seconds = raw.send(frames, interface, args.rate, args.seconds)
     print(f"{sent} {seconds:.3f}")
 
 

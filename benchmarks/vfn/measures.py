@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.rows import quantile
 from benchmarks.vfn.datapath import IPERF_PORT, RUN_DIR, DataPath
 from mininet_labs.errors import LabError
 
@@ -48,7 +49,7 @@ class Pings:
 
     def quantile(self, share: float) -> float:
         """Round trip in ms that this share of the answered ones does not exceed."""
-        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+        return quantile(self.milliseconds, share)
 
 
 def pings(path: DataPath, client: str, server: str, count: int) -> Pings:

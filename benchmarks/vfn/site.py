@@ -15,6 +15,8 @@ from mininet_labs.errors import LabError
 from policies.acl import Policy
 from policies.enforcer import Enforcer
 from policies.outcome import Outcome, Refusal
+from policies.rules import SegmentationRule
+from policies.translate import translate
 from policies.vfnstate import Failed
 from runtime.channel import Message
 from runtime.settings import OpenFlowSettings
@@ -39,6 +41,8 @@ class Site:
         self._enforcer = Enforcer(inventory, WireCodec(), self._settings)
         (self._vfn,) = inventory.vfns
         self._connection = connection
+        self._inventory = inventory
+        self._issued: set[str] = set()
         self._now = 0.0
         self._decided = 0.0
         self.compile_seconds = 0.0
@@ -60,6 +64,17 @@ class Site:
         """Another policy, until it has been read back."""
         self._enforcer.set_policy(policy)
         self._settle(Outcome())
+
+    def enforce(self, *rules: SegmentationRule) -> None:
+        """These segmentation rules and no others, until they have been read back; new ones go ahead of the rest."""
+        asked = {rule.id: translate(rule, self._inventory) for rule in rules}
+        self._enforcer.change_rules({**dict.fromkeys(self._issued, ()), **asked})
+        outcome = Outcome()
+        for rule in rules:
+            if rule.id not in self._issued:
+                outcome.add(self._enforcer.send_urgent(rule.id, self._now))
+        self._issued = {rule.id for rule in rules}
+        self._settle(outcome)
 
     def cycle(self) -> None:
         """The time for a look at the VFN has come."""

@@ -9,21 +9,26 @@ frames of the namespace's first interface. They print nothing: whether traffic f
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
+import math
 import selectors
 import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle
-from pathlib import Path
+from ipaddress import IPv4Address
+
+from benchmarks.traffic.frames import End, udp
+from mininet_labs.attacks import raw
 
 _SO_MAX_PACING_RATE = 47
 _TCP_USER_TIMEOUT = 18
 BROKEN_MS = 300
 """A transfer whose bytes are not acknowledged for so long is made anew."""
 FIRST_PORT = 10_000
-_SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
+_SIOCGIFADDR = 0x8915
+_SMALLEST_UDP = 42
 _CHUNK = bytes(1 << 16)
 _TICK = 0.001
 
@@ -58,15 +63,14 @@ def datagrams(address: str, port: int, rate: float) -> None:
     sock.connect((address, port))
     number = 0
 
-    def send() -> None:
-        nonlocal number
-        number += 1
-        try:
-            sock.send(struct.pack("!I", number))
-        except OSError:
-            return  # no carrier, or no answer to ARP: the VM is cut off at this moment
-
-    _paced(send, rate)
+    due = time.monotonic()
+    while True:
+        while due <= time.monotonic():
+            number += 1
+            due += 1 / rate
+            with contextlib.suppress(OSError):  # no carrier, or no answer to ARP: the VM is cut off at this moment
+                sock.send(struct.pack("!I", number))
+        time.sleep(max(_TICK, due - time.monotonic()))
 
 
 def transfer(address: str, port: int, bytes_per_second: int) -> None:
@@ -83,56 +87,30 @@ def transfer(address: str, port: int, bytes_per_second: int) -> None:
             time.sleep(BROKEN_MS / 1000)
 
 
-def flows(address: str, mac: str, port: int, count: int, rate: float) -> None:
+def flows(address: str, mac: str, port: int, count: int, rate: int) -> None:
     """Keep so many flows alive."""
-    interface = next(path.name for path in sorted(Path("/sys/class/net").iterdir()) if path.name != "lo")
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    sock.bind((interface, 0))
-    frames = cycle(_frames(interface, address, mac, port, count))
-    _paced(lambda: sock.send(next(frames)), rate)
+    interface = raw.first_interface()
+    raw.send([*_frames(interface, address, mac, port, count)], interface, rate, behind=math.inf)
 
 
 def _frames(interface: str, address: str, mac: str, port: int, count: int) -> Iterator[bytes]:
-    """One UDP frame for each source port (RFC 768; no checksum, which IPv4 permits)."""
-    own_mac, own_address = _ioctl(interface, _SIOCGIFHWADDR)[18:24], _ioctl(interface, _SIOCGIFADDR)[20:24]
-    ethernet = bytes.fromhex(mac.replace(":", "")) + own_mac + b"\x08\x00"
-    header = struct.pack("!BBHHHBBH", 0x45, 0, 28, 0, 0, 64, socket.IPPROTO_UDP, 0)
-    addresses = own_address + socket.inet_aton(address)
-    checksum = _checksum(header + addresses)
-    header = header[:10] + checksum.to_bytes(2, "big") + addresses
+    """One empty UDP frame for each source port."""
+    own = End("own", raw.mac_of(interface), IPv4Address(_address_of(interface)))
+    target = End("target", raw.packed(mac), IPv4Address(address))
     for number in range(count):
-        yield ethernet + header + struct.pack("!HHHH", FIRST_PORT + number, port, 8, 0)
+        yield udp(own, target, (FIRST_PORT + number, port), _SMALLEST_UDP)
 
 
-def _ioctl(interface: str, request: int) -> bytes:
+def _address_of(interface: str) -> bytes:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return fcntl.ioctl(sock.fileno(), request, struct.pack("256s", interface.encode()))
-
-
-def _checksum(header: bytes) -> int:
-    """RFC 1071."""
-    total = sum(struct.unpack(f"!{len(header) // 2}H", header))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
-
-
-def _paced(send: Callable[[], object], rate: float) -> None:
-    """Call again and again, so often a second on average; several at once where the pause would be too short."""
-    due = time.monotonic()
-    while True:
-        now = time.monotonic()
-        while due <= now:
-            send()
-            due += 1 / rate
-        time.sleep(max(_TICK, due - time.monotonic()))
+        return fcntl.ioctl(sock.fileno(), _SIOCGIFADDR, struct.pack("256s", interface.encode()))[20:24]
 
 
 _MODES: dict[str, tuple[Callable[..., None], tuple[type, ...]]] = {
     "sink": (sink, (int,)),
     "datagrams": (datagrams, (str, int, float)),
     "transfer": (transfer, (str, int, int)),
-    "flows": (flows, (str, str, int, int, float)),
+    "flows": (flows, (str, str, int, int, int)),
 }
 
 

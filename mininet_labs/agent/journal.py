@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from runtime.files import replacing
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -47,6 +49,5 @@ class Journal:
         with self._lock:
             failures = [asdict(failure) for failure in self._failures]
             content = {"endpoint": self.endpoint, "state": state, "done": dict(self._done), "failures": failures}
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps(content))
-        fresh.replace(self._path)
+        with replacing(self._path) as fresh:
+            fresh.write_text(json.dumps(content))

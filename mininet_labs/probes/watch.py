@@ -2,9 +2,11 @@
 
 Where it enters the network and where it leaves it, with the kernel's timestamps, whatever its ethertype. SPEC is JSON:
 ``{"mac", "entry": the VM's port, "exits": [every other endpoint's port], "targets": [addresses], "probe_port": UDP
-port}``. It prints `ready`, watches until TERM, then writes ``{"attack": [times], "other": [times], "delivered": {port:
-[times]}, "missed": frames that the kernel could not hand over}``; times are epoch seconds. A frame that enters is
-`attack` when it is for a target (ARP and neighbour solicitations for it included) and no UDP probe.
+port, "openings": bool, "ports": [TCP ports]}``. It prints `ready`, watches until TERM, then writes ``{"attack":
+[times], "other": [times], "delivered": {port: [times]}, "passed": [times], "missed": frames that the kernel could not
+hand over}``; times are epoch seconds. A frame that enters is `attack` when it is for a target (ARP and neighbour
+solicitations for it included) and no UDP probe; with `openings` only when it opens a TCP connection to a target, at one
+of `ports` if there are any: what a VM ordinarily opens there is none of it. `passed` are those that were delivered.
 """
 
 from __future__ import annotations
@@ -39,9 +41,12 @@ class Watcher:
     def __init__(self, spec: dict[str, Any]) -> None:
         self._targets = {ip_address(target).packed for target in spec["targets"]}
         self._probe_port = spec["probe_port"]
+        self._openings = spec["openings"]
+        self._ports = frozenset(spec["ports"])
         self._entry = spec["entry"]
         self.attack: list[float] = []
         self.other: list[float] = []
+        self.passed: list[float] = []
         self.delivered: dict[str, list[float]] = {port: [] for port in spec["exits"]}
         self._sockets = [listen(port, spec["mac"]) for port in (self._entry, *spec["exits"])]
         self._stop, self._wake = socket.socketpair()
@@ -67,7 +72,8 @@ class Watcher:
         for sock in self._sockets:
             self._drain(sock)
         missed = sum(_missed(sock) for sock in self._sockets)
-        return {"attack": self.attack, "other": self.other, "delivered": self.delivered, "missed": missed}
+        seen = {"attack": self.attack, "other": self.other, "delivered": self.delivered, "passed": self.passed}
+        return {**seen, "missed": missed}
 
     def _drain(self, sock: socket.socket) -> None:
         for frame, when, (port, _, kind, *_) in frames(sock):
@@ -79,9 +85,14 @@ class Watcher:
                 (self.attack if self._hostile(frame) else self.other).append(when)
         elif outgoing:
             self.delivered[port].append(when)
+            if self._hostile(frame):
+                self.passed.append(when)
 
     def _hostile(self, frame: bytes) -> bool:
         ethertype = frame[12:14]
+        if self._openings:
+            opened = _opened(frame) if ethertype == b"\x08\x00" and frame[30:34] in self._targets else None
+            return opened is not None and (not self._ports or opened in self._ports)
         if ethertype == b"\x08\x00":
             start = 14 + (frame[14] & 0x0F) * 4
             probe = frame[23] == socket.IPPROTO_UDP and frame[start + 2 : start + 4] == self._probe_port.to_bytes(2)
@@ -90,6 +101,13 @@ class Watcher:
             return frame[38:42] in self._targets
         solicitation = ethertype == b"\x86\xdd" and frame[20] == socket.IPPROTO_ICMPV6 and frame[54:55] == b"\x87"
         return ethertype == b"\x86\xdd" and (frame[62:78] if solicitation else frame[38:54]) in self._targets
+
+
+def _opened(frame: bytes) -> int | None:
+    """The port to which this IPv4 packet opens a TCP connection: with SYN, and without ACK; None: it does not."""
+    start = 14 + (frame[14] & 0x0F) * 4
+    opens = frame[23] == socket.IPPROTO_TCP and frame[start + 13] & 0x12 == 0x02
+    return int.from_bytes(frame[start + 2 : start + 4], "big") if opens else None
 
 
 def frames(sock: socket.socket) -> Iterator[tuple[bytes, float, tuple[Any, ...]]]:

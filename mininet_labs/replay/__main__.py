@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mininet_labs import machine
+from mininet_labs.children import exit_when_told
 from mininet_labs.network import LabNetwork
 from mininet_labs.product import Product
 from mininet_labs.replay import stage
@@ -105,8 +105,7 @@ def _network(text: str) -> Net:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play a capture; returns the exit status."""
     args = _arguments(arguments)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))
+    exit_when_told()
     say = Progress()
     try:
         machine.check()

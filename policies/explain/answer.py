@@ -17,7 +17,7 @@ from policies.pipeline.tables import Table
 from policies.reference import Decision, Tracked, decide, observe
 from policies.rules import FirewallRule, SegmentationRule, Verdict
 from policies.simulate import Connection, Simulator
-from policies.translate import acl_of
+from policies.translate import acls_in
 from topology.model import Inventory
 
 _GUARDS = (Table.GUARD, Table.BORDER)
@@ -50,8 +50,15 @@ class Site:
     @property
     def acls(self) -> tuple[Acl, ...]:
         """What the segmentation rules say about packets; each once, at however many VFNs it stands."""
-        found = (acl_of(firewall) for _, group in self.rules.values() for firewall in group)
-        return tuple(dict.fromkeys(acl for acl in found if acl is not None))
+        return tuple(dict.fromkeys(acls_in(self._firewalls())))
+
+    def acls_at(self, vfn: str) -> tuple[Acl, ...]:
+        """The same of those that stand at one VFN."""
+        return tuple(dict.fromkeys(acls_in(one for one in self._firewalls() if one.vfn == vfn)))
+
+    def _firewalls(self) -> Iterator[FirewallRule]:
+        for _, group in self.rules.values():
+            yield from group
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,8 @@ def explain(question: Question, site: Site, traces: Mapping[str, Mapping[str, st
     decision = decide(site.inventory, site.policy, site.acls, question.packet(), tracked)
     forged = question.forged(site.inventory)
     opinions = [_opinion(question, site, visit, traces.get(visit.vfn)) for visit in question.visits(site.inventory)]
-    observed = () if forged else observe(site.inventory, site.policy, site.acls, question.packet(), tracked)
+    entry = site.acls_at(question.source.place.vfn)
+    observed = () if forged else observe(site.inventory, site.policy, entry, question.packet(), tracked)
     odd = [*_odd_vfns(opinions), *_odd_policy(site.inventory, decision, forged, opinions)]
     odd += _odd_observers(observed, opinions)
     return {
@@ -250,6 +258,8 @@ def _rows(inventory: Inventory, opinion: Opinion) -> Iterator[dict[str, Any]]:
                 "answer": finding.by_answer,
                 "delivered": finding.delivered,
                 "observed": list(finding.observed),
+                "limited": list(finding.limited),
+                "steered": list(finding.steered),
             }
     for trouble in opinion.trouble:
         yield {**visit, "by": trouble, "verdict": None}

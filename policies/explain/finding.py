@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies.entries import TableEntry
 from policies.pipeline.judgement import denied_by_default
@@ -20,6 +20,7 @@ _NOTHING = "No match."
 _ASIDE = range(Table.SHADOW, Table.FLOWS + 1)
 """Tables that a packet goes through without being decided about."""
 _JUDGING = (Table.REVERSE, Table.ENFORCEMENT)
+_MEASURES = (Table.SENT, Table.RECEIVED)
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Finding:
     """Does it go out by a port?"""
     observed: tuple[str, ...] = ()
     """Rules in observe that would have dropped it."""
+    limited: tuple[str, ...] = ()
+    """Rules that limit how many like it pass."""
+    steered: tuple[str, ...] = ()
+    """Rules that hand it, or a copy, to an inspection VM."""
 
 
 def path_of(trace: str) -> tuple[Found, ...]:
@@ -68,7 +73,7 @@ def find(path: Iterable[Found], entry_of: Callable[[int], TableEntry | None]) ->
         rule for table, entry in known if table == Table.SHADOW_DENIED and entry is not None for rule in entry.rules
     )
     way = [step for step in known if step[0] not in _ASIDE]
-    if any(table == Table.FORWARD for table, _ in way):
+    if any(table == Table.FORWARD or (table in _MEASURES and entry and entry.steps) for table, entry in way):
         return _passed(way, observed)
     table, entry = way[-1]
     rules = () if entry is None else entry.rules
@@ -78,12 +83,19 @@ def find(path: Iterable[Found], entry_of: Callable[[int], TableEntry | None]) ->
 
 def _passed(way: Sequence[tuple[int, TableEntry | None]], observed: tuple[str, ...]) -> Finding:
     decided = dict(way)
-    forward = decided[Table.FORWARD]
-    delivered = forward is not None and bool(forward.steps)
+    measures = [entry for entry in map(decided.get, _MEASURES) if entry is not None]
+    out = [entry for entry in (*measures, decided.get(Table.FORWARD)) if entry is not None and entry.steps]
+    passed = Finding(
+        Verdict.ALLOW,
+        way[-1][0],
+        delivered=bool(out),
+        observed=observed,
+        limited=tuple(dict.fromkeys(rule for entry in measures if entry.meter is not None for rule in entry.rules)),
+        steered=tuple(dict.fromkeys(rule for entry in measures if entry.steps for rule in entry.rules)),
+    )
     for table in _JUDGING:
         if table in decided:
             entry = decided[table]
             rules = () if entry is None else entry.rules
-            answer = table == Table.REVERSE
-            return Finding(Verdict.ALLOW, table, rules, None, by_answer=answer, delivered=delivered, observed=observed)
-    return Finding(Verdict.ALLOW, way[-1][0], delivered=delivered, observed=observed)
+            return replace(passed, table=table, rules=rules, by_answer=table == Table.REVERSE)
+    return passed

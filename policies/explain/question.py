@@ -13,7 +13,7 @@ from policies.reference import Packet as RulesPacket
 from policies.requests import ExplainParams
 from policies.rules import Protocol
 from runtime.errors import PolicyError
-from topology.addresses import addresses_of, mac_number, owner
+from topology.addresses import addresses_of, mac_number, owner, single
 from topology.graph import Ways
 from topology.model import Address, Inventory, OutsidePort, Vm
 from topology.names import nearest
@@ -138,7 +138,7 @@ def ask(params: ExplainParams, inventory: Inventory) -> Question:
     """The packet that is meant.
 
     Raises:
-        PolicyError: an end is nowhere, or the ends have no address family in common.
+        PolicyError: an end is nowhere, is no single host or is the other one, or they have no address family in common.
     """
     source_names, destination_names = (_named(inventory, name) for name in (params.source, params.destination))
     forged = None if params.source_address is None else _address("source_address", params.source_address)
@@ -158,6 +158,10 @@ def ask(params: ExplainParams, inventory: Inventory) -> Question:
         End(place or _outside(inventory, address), address)
         for (place, _), address in zip((source_names, destination_names), pair, strict=True)
     )
+    if source.place is destination.place and source.vm is not None:
+        raise PolicyError(
+            f"{source.vm} talks to itself", key="destination", remedy="no VFN sees that: ask about another"
+        )
     has_ports = params.protocol is not Protocol.ICMP
     return Question(
         source,
@@ -178,6 +182,10 @@ def _named(inventory: Inventory, name: str) -> tuple[Vm | None, tuple[Address, .
     except ValueError:
         remedy = nearest(name, inventory.vms)
         raise PolicyError(f"{name!r} is neither a VM nor an address", remedy=remedy) from None
+    if not single(address):
+        raise PolicyError(
+            f"{name} is not the address of one host", remedy="ask about one that a packet goes to or from"
+        )
     return owner(inventory, address), (address,)
 
 

@@ -12,9 +12,9 @@ from typing import Any
 from policies.acl import Acl, AddressList, Mode, Peer, Service
 from policies.explain.answer import Site
 from policies.lifecycle import RuleRecord
-from policies.rules import FirewallRule, SegmentationRule, Verdict
+from policies.rules import Action, FirewallRule, SegmentationRule, Verdict
 from policies.terms import Terms
-from policies.translate import acl_of
+from policies.translate import acls_in, tier_of
 from policies.versions import PolicyVersion
 from topology.addresses import addresses_of
 from topology.model import Segment, Vm
@@ -40,7 +40,7 @@ def restrictions(vm: Vm, standing: Standing) -> list[dict[str, Any]]:
         *((acl, row) for acl in site.policy.acls for row in _of_policy(vm, acl, standing)),
     ]
     found.sort(key=lambda one: (one[0].tier, one[0].rank), reverse=True)
-    return [*(row for _, row in found), *_defaults(vm, site.inventory.segments[vm.segment])]
+    return [*_measures(vm, standing), *(row for _, row in found), *_defaults(vm, site.inventory.segments[vm.segment])]
 
 
 def _issued(vm: Vm, standing: Standing) -> Iterator[tuple[Acl, dict[str, Any]]]:
@@ -51,10 +51,53 @@ def _issued(vm: Vm, standing: Standing) -> Iterator[tuple[Acl, dict[str, Any]]]:
                 yield acl, {**_row(acl, direction, other, "segmentation"), "cut": cuts, **_origin(rule, record)}
 
 
+def _measures(vm: Vm, standing: Standing) -> Iterator[dict[str, Any]]:
+    """What limits or steers the VM, and so decides about no packet by itself."""
+    for identity, (rule, _) in standing.site.rules.items():
+        if rule.action not in (Action.RATE_LIMIT, Action.STEER) or rule.source_vm != vm.name:
+            continue
+        limited = rule.action is Action.RATE_LIMIT
+        rate = f"{rule.rate} packets/s" if rule.rate else "the packets/s that are set"
+        yield {
+            "rule": identity,
+            "kind": "segmentation",
+            "tier": tier_of(rule).name.lower(),
+            "rank": 0,
+            "mode": rule.mode,
+            "direction": "both",
+            "other": f"at most {rate}" if limited else f"{'copied' if rule.mirror else 'steered'} to {rule.target}",
+            "services": ["all"],
+            "cut": False,
+            **_origin(rule, standing.records[identity]),
+        }
+
+
+def life(standing: Standing, rule: str) -> dict[str, Any]:
+    """Since when and until when a rule is in force, at which VFNs, and whose it is; nothing of what is no rule."""
+    if rule in standing.records:
+        record = standing.records[rule]
+        return _origin(record.rule, record)
+    terms = standing.site.policy.terms.get(rule, _NOTHING)
+    if all(acl.rule_id != rule for acl in standing.site.policy.acls):
+        return {}
+    return _term(terms, standing.version)
+
+
+def _term(terms: Terms, version: PolicyVersion) -> dict[str, Any]:
+    return {
+        "issuer": terms.owner or version.actor,
+        "why": terms.comment or f"version {version.number} of the policy",
+        "since": version.created,
+        "until": terms.expires,
+        "hours": None if terms.schedule is None else str(terms.schedule),
+        "state": "enforced" if version.enforced_at is not None else "installing",
+    }
+
+
 def _meant(group: tuple[FirewallRule, ...]) -> Iterator[tuple[Acl, bool]]:
     """What a rule's firewall rules deny; with whether it cuts a port, too."""
     cuts = any(one.cut_port_of is not None for one in group)
-    return ((acl, cuts) for one in group if (acl := acl_of(one)) is not None)
+    return ((acl, cuts) for acl in acls_in(group))
 
 
 def _origin(rule: SegmentationRule, record: RuleRecord) -> dict[str, Any]:
@@ -75,12 +118,7 @@ def _of_policy(vm: Vm, acl: Acl, standing: Standing) -> Iterator[dict[str, Any]]
         yield {
             **_row(acl, direction, other, "policy"),
             "cut": False,
-            "issuer": terms.owner or version.actor,
-            "why": terms.comment or f"version {version.number} of the policy",
-            "since": version.created,
-            "until": terms.expires,
-            "hours": None if terms.schedule is None else str(terms.schedule),
-            "state": "enforced" if version.enforced_at is not None else "installing",
+            **_term(terms, version),
             "vfns": [vm.vfn],
         }
 

@@ -27,6 +27,8 @@ Bools = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.bytes_]
 """Addresses in their order, IPv4 before IPv6: a byte for the version and sixteen for the number."""
 _KEY = "S17"
+_MOST_MARKED = 1 << 22
+"""Codes below so much are told apart by marking them in an array, which is quicker than hashing."""
 _OUTSIDE, _EVERYBODY, _UNKNOWN = -1, -2, -3
 """Instead of a VM's place in the inventory."""
 
@@ -39,6 +41,18 @@ def _numbers_4(addresses: pa.StringArray) -> npt.NDArray[np.int64]:
     """IPv4 addresses as numbers, all at once."""
     octets = pc.list_flatten(pc.split_pattern(addresses, ".")).cast(pa.int64()).to_numpy().reshape(-1, 4)
     return np.asarray(octets @ np.array([1 << 24, 1 << 16, 1 << 8, 1]))
+
+
+def _distinct(codes: npt.NDArray[np.int64], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.integer[Any]]]:
+    """The distinct ones of codes below `size`, and the place of each code among them."""
+    if size > _MOST_MARKED:
+        encoded = pa.array(codes).dictionary_encode()
+        return encoded.dictionary.to_numpy(), encoded.indices.to_numpy()
+    places = np.zeros(size, np.int32)
+    places[codes] = 1
+    distinct = np.flatnonzero(places)
+    places[distinct] = np.arange(len(distinct))
+    return distinct, places[codes]
 
 
 class _Ranges:
@@ -105,13 +119,12 @@ class Ends:
         if everybody.any():
             places = np.where(everybody, self._shifted(np.array(_EVERYBODY)), places)
         codes = places + self._intervals(addresses.names)[addresses.codes]
-        encoded = pa.array(codes).dictionary_encode()
-        distinct = encoded.dictionary.to_numpy()
+        distinct, index = _distinct(codes, (len(self._numbers) - _UNKNOWN) * (len(self._borders) + 1))
         new = [code for code in distinct.tolist() if code not in self._class]
         if new:
             self._classify(new)
         found = np.fromiter((self._class[code] for code in distinct.tolist()), np.int32, len(distinct))
-        return np.asarray(found[encoded.indices.to_numpy()])
+        return np.asarray(found[index])
 
     def _shifted(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Places as numbers to which that of an interval can be added."""
@@ -119,6 +132,8 @@ class Ends:
 
     def _intervals(self, addresses: pa.StringArray) -> npt.NDArray[np.int64]:
         """The interval of each address; no rule tells addresses of one apart."""
+        encoded = addresses.dictionary_encode()
+        addresses = encoded.dictionary
         six = pc.match_substring(addresses, ":").to_numpy(zero_copy_only=False)
         found = np.zeros(len(addresses), np.int64)
         found[~six] = np.searchsorted(self._borders_4, _numbers_4(addresses.filter(pa.array(~six))), "right")
@@ -126,7 +141,7 @@ class Ends:
             texts = addresses.filter(pa.array(six)).to_pylist()
             keys = np.array([b"\x06" + inet_pton(AF_INET6, text) for text in texts], _KEY)
             found[six] = np.searchsorted(self._borders, keys, "right")
-        return found
+        return np.asarray(found[encoded.indices.to_numpy()])
 
     def _classify(self, codes: Sequence[int]) -> None:
         """Find the class of VMs, or the outside, with any address of an interval."""

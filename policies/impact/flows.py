@@ -20,7 +20,7 @@ _ECHO = {4: 8, 6: 128}
 
 @dataclass(frozen=True)
 class Named:
-    """A column of texts of which there are few."""
+    """A column of texts of which there are few; a text may be among the names several times."""
 
     codes: I4
     """Place in `names`; -1: none."""

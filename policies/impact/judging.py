@@ -6,7 +6,7 @@ two against each other on every flow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -77,6 +77,12 @@ class Judge:
         enforced = [acl for acl in acls if observed or acl.mode is Mode.ENFORCE]
         ordered = sorted(enforced, key=_order, reverse=True)
         self._groups = [tuple(group) for _, group in groupby(ordered, _order)]
+        self._exceptions: dict[tuple[Peer, Peer], tuple[Acl, ...]] = {}
+        """What restrictions of one VM leave to other rules, by their ends."""
+        for acl in ordered:
+            if acl.unless is not None:
+                ends = acl.source, acl.destination
+                self._exceptions[ends] = (*self._exceptions.get(ends, ()), *acl.unless)
         self._peer = {peer: place for place, peer in enumerate(peers)}
         self._service = {service: place for place, service in enumerate(known)}
         segments = inventory.segments.values()
@@ -122,6 +128,8 @@ class Judge:
                 break
             decided = np.zeros(len(open_), bool)
             for acl in group:
+                if back and acl.unless is not None:
+                    continue  # a restriction has looked at the packet itself
                 matched = self._matches(acl, classes, facts, open_, back=back)
                 if matched.any():
                     found.deciding.append((acl, open_[matched]))
@@ -137,6 +145,14 @@ class Judge:
         return found
 
     def _matches(self, acl: Acl, classes: Classes, facts: _Facts, rows: Rows, *, back: bool) -> Bools:
+        """Does a rule match, or expect as an answer, what no restriction leaves to other rules?"""
+        matched = self._touches(acl, classes, facts, rows, back=back)
+        if acl.unless is not None and matched.any():
+            for allow in self._exceptions[acl.source, acl.destination]:
+                matched &= ~self._touches(allow, classes, facts, rows, back=back)
+        return matched
+
+    def _touches(self, acl: Acl, classes: Classes, facts: _Facts, rows: Rows, *, back: bool) -> Bools:
         """Does a rule match, or expect as an answer?"""
         source, destination = classes.source[rows], classes.destination[rows]
         service = classes.service[rows]
@@ -154,6 +170,13 @@ class Judge:
     def _serves(self, acl: Acl, facts: Bools) -> Bools:
         places = [self._service[service] for service in acl.services]
         return np.asarray(facts[:, places].any(axis=1))
+
+
+def with_exceptions(acls: Iterable[Acl]) -> Iterator[Acl]:
+    """Rules, and what restrictions among them leave to others: all that names ends and services."""
+    for acl in acls:
+        yield acl
+        yield from acl.unless or ()
 
 
 def _order(acl: Acl) -> tuple[int, int, int]:

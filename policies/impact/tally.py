@@ -15,7 +15,7 @@ import pyarrow as pa
 from policies.acl import Acl, AddressList, Mode, Peer, Policy
 from policies.impact.ends import Ends
 from policies.impact.flows import I4, FlowColumns
-from policies.impact.judging import Classes, Judge, Verdicts
+from policies.impact.judging import Classes, Judge, Verdicts, with_exceptions
 from policies.impact.services import Services
 from runtime.errors import PolicyError
 from topology.model import OUTSIDE, Inventory
@@ -136,8 +136,9 @@ class Tally:
 
     def __init__(self, inventory: Inventory, before: Rules, after: Rules) -> None:
         self._inventory = inventory
-        self._before, self._after = before, _renamed(after)
-        acls = [acl for rules in (before, self._after) for acl in (*rules.policy.acls, *rules.issued)]
+        self._before, self._after = before, renamed(after)
+        every = (acl for rules in (before, self._after) for acl in (*rules.policy.acls, *rules.issued))
+        acls = list(with_exceptions(every))
         lists: dict[str, AddressList] = {**before.policy.lists, **self._after.policy.lists}
         self._ends = Ends(inventory, lists, (end for acl in acls for end in (acl.source, acl.destination)))
         self._services = Services(service for acl in acls for service in acl.services)
@@ -310,7 +311,7 @@ class Tally:
             yield RuleUse(acl.rule_id, acl.mode, allowed + denied, denied)
 
 
-def _renamed(rules: Rules) -> Rules:
+def renamed(rules: Rules) -> Rules:
     """Its lists under names that the lists of the policy in force cannot have."""
     lists = {f"after {name}": replace(one, name=f"after {name}") for name, one in rules.policy.lists.items()}
 
@@ -348,6 +349,7 @@ def impact_json(impact: Impact, limit: int) -> Mapping[str, Any]:
         "vms": list(impact.vms),
         "forged": impact.forged,
         "unknown": impact.unknown,
+        "segments": _by_segment(impact.groups),
         "groups": [_group_json(group) for group in _worst_first(impact.groups)[:limit]],
         "more": max(0, len(impact.groups) - limit),
         "rules": [
@@ -355,6 +357,17 @@ def impact_json(impact: Impact, limit: int) -> Mapping[str, Any]:
         ],
         "never_used": [use.rule for use in impact.rules if not use.flows],
     }
+
+
+def _by_segment(groups: Sequence[Group]) -> dict[str, dict[str, int]]:
+    """Of each segment, how many flows with an end in it pass now, and how many of these would be dropped."""
+    found: dict[str, dict[str, int]] = defaultdict(lambda: {"passing": 0, "dropped": 0})
+    for group in groups:
+        for segment in {group.source, group.destination}:
+            passing = group.outcome in (Outcome.PERMITTED, Outcome.DROPPED)
+            found[segment]["passing"] += group.flows * passing
+            found[segment]["dropped"] += group.flows * (group.outcome is Outcome.DROPPED)
+    return dict(sorted(found.items()))
 
 
 def _worst_first(groups: Sequence[Group]) -> list[Group]:

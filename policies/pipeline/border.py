@@ -1,4 +1,4 @@
-"""Table 1: what comes in from outside. Nobody there is a VM: not by MAC, not by address, not by claiming one.
+"""Table BORDER: what comes in from outside. Nobody there is a VM: not by MAC, not by address, not by claiming one.
 
 Claims are the same at every VFN with an outside port, and whichever port it is.
 """

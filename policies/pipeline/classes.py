@@ -1,4 +1,4 @@
-"""Tables 5 and 6: whom a packet comes from and whom it goes to, as registers.
+"""Tables SOURCE and DESTINATION: whom a packet comes from and whom it goes to, as registers.
 
 The only tables that know where endpoints are by address: what comes after reads registers. What is said of a VM from
 afar is the same at every VFN, the VM's own included; there the entries of its port have the higher priority.
@@ -44,10 +44,15 @@ def next_vfn(vfn: Vfn) -> int:
     return vfn.number + 1
 
 
-def source_here(vm: Vm, segment: int, port: int) -> TableEntry:
-    """An own VM is known by its port. `segment`: number of its segment, here and below."""
+def source_here(vm: Vm, segment: int, port: int, *, alone: bool = True) -> TableEntry:
+    """An own VM is known by its port. `segment`: number of its segment, here and below.
+
+    Args:
+        alone: does nobody else's traffic come in there? What is steered to an inspection VM does.
+    """
     registers = {SOURCE_SEGMENT: segment, SOURCE_VM: vm.number, FROM_HERE: 1}
-    return go(Table.SOURCE, _HERE, {"in_port": port}, Table.DESTINATION, registers)
+    own: Matches = {"in_port": port} if alone else {"in_port": port, "eth_src": mac_number(vm.mac)}
+    return go(Table.SOURCE, _HERE, own, Table.DESTINATION, registers)
 
 
 def source_afar(vm: Vm, segment: int) -> TableEntry:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import count, islice
 
-from policies.acl import Policy
+from policies.acl import Mode, Policy
 from policies.desired import Desired
 from policies.entries import Field, TableEntry
+from policies.measures import Measures, Subject, measures_of
 from policies.pipeline.guard import cut
 from policies.pipeline.heap import Heap
 from policies.pipeline.judgement import acl_entries, contains
+from policies.pipeline.layers import inspector_of, limited_outside
+from policies.pipeline.measures import of_vm
 from policies.pipeline.network import Network
 from policies.pipeline.registers import Registers
 from policies.pipeline.ruleset import Assigned
@@ -75,7 +78,7 @@ def compile_vfn(
         vfn: its name.
         ports: OpenFlow port number by interface name. Ends and cables whose port is absent get no entries;
             `missing_ports` names them.
-        firewall_rules: those of other VFNs do nothing here.
+        firewall_rules: of all VFNs.
         policy: what people have laid down.
         taps: what is copied for the analyzer.
     """
@@ -85,18 +88,49 @@ def compile_vfn(
 
 
 def compile_urgent(
-    inventory: Inventory, vfn: str, ports: Mapping[str, int], firewall_rules: Iterable[FirewallRule]
+    inventory: Inventory,
+    vfn: str,
+    ports: Mapping[str, int],
+    firewall_rules: Iterable[FirewallRule],
+    beside: Iterable[FirewallRule] = (),
 ) -> tuple[TableEntry, ...]:
-    """The part of `compile_vfn` that stops traffic by these rules: cut ports and drops that contain."""
-    assigned = Assigned(_by_id(rule for rule in firewall_rules if rule.vfn == vfn))
+    """The part of `compile_vfn` that stops traffic by these rules: cut ports, drops that contain, and limits.
+
+    Args:
+        beside: other rules of the VFN. Measures of one subject share its entries.
+    """
+    own = [rule for rule in firewall_rules if rule.vfn == vfn]
+    assigned = Assigned(_by_id(own))
     registers = Registers(inventory, ())
     entries: list[TableEntry] = []
     for name, rules in assigned.cuts.items():
         vm = inventory.vms[name]
         entries += cut(vm, ports.get(vm.port), rules)
     for acl in filter(contains, assigned.acls):
-        entries += (entry for entry in acl_entries(acl, registers) if entry.table == Table.ENFORCEMENT)
+        if acl.mode is Mode.ENFORCE:
+            entries += (entry for entry in acl_entries(acl, registers) if entry.table == Table.ENFORCEMENT)
+    limited = {subject for subject, measures in assigned.measures.items() if measures.limits}
+    if limited:
+        here = [rule for rule in (*own, *beside) if rule.vfn == vfn]
+        entries += _limits(inventory, vfn, ports, limited, measures_of(here))
     return _ordered(entries)
+
+
+def _limits(
+    inventory: Inventory,
+    vfn: str,
+    ports: Mapping[str, int],
+    limited: Collection[Subject],
+    measures: Mapping[Subject, Measures],
+) -> Iterator[TableEntry]:
+    """The entries of subjects that are limited now."""
+    for vm in (inventory.vms[subject.vm] for subject in limited if subject.vm is not None):
+        about = measures[Subject(vm=vm.name)]
+        if vm.port in ports:
+            yield from of_vm(vm, ports[vm.port], about, inspector_of(about, inventory.vms, ports))
+    gates = any(end.vfn == vfn and end.port in ports for end in inventory.outside.values())
+    if gates and any(subject.net is not None for subject in limited):
+        yield from limited_outside({subject.net: one for subject, one in measures.items() if subject.net is not None})
 
 
 def missing_ports(inventory: Inventory, vfn: str, ports: Mapping[str, int]) -> tuple[str, ...]:

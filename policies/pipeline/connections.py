@@ -1,4 +1,4 @@
-"""Tables 9, 10 and 14: which packets answer a connection, and whose connections are kept to know that.
+"""Tables LOOKUP, ANSWERS and KEEP: which packets answer a connection, and whose connections are kept to know that.
 
 Connections are kept only where an answer could otherwise be denied (table COMMIT), and by the packets of their own
 direction, which are not looked up again for it. A packet that is denied in its own direction is looked up, and passes
@@ -91,7 +91,7 @@ def _answers(chain: Chain) -> Iterator[TableEntry]:
     """ICMP errors are about a connection, not its other direction: they pass with it."""
     related, reply = _TRACKED | _RELATED, _TRACKED | _ESTABLISHED | _REPLY
     if chain is REAL:
-        yield go(chain.answers, 200, {"ct_state": (related, related)}, Table.FORWARD)
+        yield go(chain.answers, 200, {"ct_state": (related, related)}, Table.SENT)
     else:
         yield drop(chain.answers, 200, {"ct_state": (related, related)})
     yield go(chain.answers, 100, {"ct_state": (reply, reply)}, chain.reverse)
@@ -126,8 +126,8 @@ def _with_ports(chain: Chain, level: int, fields: Matches, *, shapeless: bool = 
 
 def keep_entries() -> Iterator[TableEntry]:
     """KEEP: commit the connection, in the zone of the VM whose it is, under the mark of the rule that allows it."""
-    yield go(Table.KEEP, 0, {}, Table.FORWARD)
-    yield go(Table.KEEP, 1000, {DESTINATION_SEGMENT: BROADCAST}, Table.FORWARD)
+    yield go(Table.KEEP, 0, {}, Table.SENT)
+    yield go(Table.KEEP, 1000, {DESTINATION_SEGMENT: BROADCAST}, Table.SENT)
     places: tuple[tuple[int, Matches, str], ...] = (
         (600, {DESTINATION: (OUTSIDE_PORT, OUTSIDE_PORT)}, SOURCE_VM),
         (500, {FROM_HERE: 1, SOURCE_VM: 0}, DESTINATION),
@@ -140,8 +140,8 @@ def keep_entries() -> Iterator[TableEntry]:
 
 def stateless_keep_entries(segment: int) -> Iterator[TableEntry]:
     """KEEP, for each segment here that keeps no connections."""
-    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: segment}, Table.FORWARD)
-    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: segment}, Table.FORWARD)
+    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: segment}, Table.SENT)
+    yield go(Table.KEEP, 900, {DESTINATION_SEGMENT: 0, SOURCE_SEGMENT: segment}, Table.SENT)
 
 
 def opening_entries(vm: Vm) -> Iterator[TableEntry]:
@@ -153,4 +153,4 @@ def opening_entries(vm: Vm) -> Iterator[TableEntry]:
 
 def _kept(level: int, fields: Matches, zone: str, meter: int | None = None) -> TableEntry:
     steps = (Track(zone, commit=True, mark=MARK),)
-    return TableEntry(Table.KEEP, level, match(fields), steps, Table.FORWARD, meter=meter)
+    return TableEntry(Table.KEEP, level, match(fields), steps, Table.SENT, meter=meter)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from ipaddress import ip_network
 from pathlib import Path
 
 from policies.document import parse as parse_policy
@@ -18,7 +19,7 @@ from policies.pipeline.compile import compile_vfn, missing_ports
 from policies.pipeline.notation import flow
 from policies.pipeline.tables import Table
 from policies.pipeline.taps import Taps
-from policies.rules import Action, Network, SegmentationRule
+from policies.rules import Action, Network, Peer, Protocol, SegmentationRule
 from policies.translate import translate
 from topology.inventory import parse
 
@@ -35,6 +36,7 @@ links:
 vms:
   web1: {segment: web, vfn: edge, port: web1-eth, mac: "02:00:00:00:00:01", addresses: [10.0.0.1]}
   db1: {segment: db, vfn: edge, port: db1-eth, mac: "02:00:00:00:00:02", addresses: [10.0.0.2]}
+  decoy: {segment: lab, vfn: edge, port: decoy-eth, mac: "02:00:00:00:00:04", addresses: [10.0.0.4], inspection: true}
   lab1: {segment: lab, vfn: far, port: lab1-eth, mac: "02:00:00:00:00:03", addresses: [10.0.0.3]}
 outside:
   gate: {vfn: edge, port: uplink, mac: "02:00:00:00:ff:01", addresses: [192.0.2.1]}
@@ -51,7 +53,13 @@ rules:
   - {name: no-bad-hosts, action: deny, tier: operator, from: {list: bad-hosts}, to: any}
   - {name: no-mail, action: deny, mode: observe, from: {segment: web}, to: outside, service: [mail]}
 """
-RULES = (SegmentationRule("5ca1ab1e0001", Action.ISOLATE, "analyzer", 0.0, source_vm="web1"),)
+_SQL = Peer(ip_network("10.0.0.1"), Protocol.TCP, 5432)
+RULES = (
+    SegmentationRule("5ca1ab1e0001", Action.ISOLATE, "analyzer", 0.0, source_vm="web1"),
+    SegmentationRule("5ca1ab1e0002", Action.RATE_LIMIT, "analyzer", 0.0, source_vm="db1", rate=200),
+    SegmentationRule("5ca1ab1e0003", Action.STEER, "analyzer", 0.0, source_vm="db1", target="decoy"),
+    SegmentationRule("5ca1ab1e0004", Action.RESTRICT, "analyzer", 0.0, source_vm="db1", peers=(_SQL,)),
+)
 VFN = "edge"
 TAPS = Taps(first_payload=(443,))
 

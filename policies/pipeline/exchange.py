@@ -2,8 +2,8 @@
 
 Two segments know each other if anything lets a packet pass from the one to the other, in either direction: their
 defaults, or any rule that allows. Whether other rules deny it is not asked: that may change by the minute. And wherever
-a rule is about packets to a segment, the segment is known to those that the packets come from, so that what it denies
-or observes is counted as its own.
+a rule is about packets to a segment, or to all but one, that segment is known to those that the packets come from, so
+that what it denies or observes is counted as its own.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Exchange:
             self._meet(destination, source, by)
         elif destination is not None:
             self._meet(source, destination, by)
+        elif acl.destination.not_segment is not None:  # whom nobody here knows is then of another
+            self._meet(source, frozenset({acl.destination.not_segment}), by)
 
     def _meet(self, names: frozenset[str] | None, others: frozenset[str] | None, by: int) -> None:
         """Let these know the others; None: all."""

@@ -1,4 +1,4 @@
-"""Table 15: out to the port of an own endpoint, towards the VFN of another, or to everybody."""
+"""Table FORWARD: out to the port of an own endpoint, towards the VFN of another, or to everybody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Table 0: who may come in. A VM speaks only as itself, a cut VM not at all.
+"""Table GUARD: who may come in. A VM speaks only as itself, a cut VM not at all.
 
 Neighbour discovery as Open vSwitch sees it: the link-layer fields of a message without that option are zero, and all
 of its fields are zero when the message has an option twice. So "no option" is matched as zero, and a zero target,

@@ -1,4 +1,4 @@
-"""Tables 8, 11, 12 and 13, and their shadows: what rules and defaults make of a packet.
+"""Tables ENFORCEMENT, REVERSE, DENIED and COMMIT, and their shadows: what rules and defaults make of a packet.
 
 A rule's entries are the same at every VFN that holds it. Its ends are registers or addresses, so a rule between two
 segments is one entry a table, however many VMs they have. Where two rules share a priority they share the verdict.
@@ -13,7 +13,7 @@ from itertools import product
 from typing import Protocol as Interface
 
 from policies.acl import Acl, Mode, Peer, Service
-from policies.entries import TableEntry
+from policies.entries import Resubmit, SetField, TableEntry
 from policies.pipeline.ranges import cover
 from policies.pipeline.tables import (
     ACK,
@@ -22,6 +22,7 @@ from policies.pipeline.tables import (
     DESTINATION,
     DESTINATION_LISTS,
     DESTINATION_SEGMENT,
+    DESTINATION_SPARED,
     ETHERTYPES,
     FROM_HERE,
     ICMP,
@@ -31,13 +32,17 @@ from policies.pipeline.tables import (
     MARK,
     NEIGHBOUR_ADVERTISEMENT,
     NEIGHBOUR_SOLICITATION,
+    NOWHERE,
     ROUTER_ADVERTISEMENT,
     RST,
     SCTP,
+    SHADOW_DESTINATION_SPARED,
     SHADOW_MARK,
+    SHADOW_SOURCE_SPARED,
     SHAPELESS,
     SOURCE_LISTS,
     SOURCE_SEGMENT,
+    SOURCE_SPARED,
     SOURCE_VM,
     TCP,
     TO_HERE,
@@ -46,6 +51,7 @@ from policies.pipeline.tables import (
     Table,
     drop,
     go,
+    match,
     neighbour_message,
     prefix,
 )
@@ -56,6 +62,8 @@ TRANSIT = 65_000
 RESOLUTION = Tier.INTEL - 1
 _INWARD, _OUTWARD, _SHAPELESS = 3, 2, 1
 _NEEDED = 100
+_SPARES_SOURCE, _SPARES_DESTINATION = 9199, 9198
+"""Above all of a tier, but nothing is decided by it: what is spared is looked up again."""
 _DEFAULT_BIT = 1 << 31
 
 ICMP_ANSWERS = {4: (0, 3, 11, 12, 14), 6: (1, 2, 3, 4, 129)}
@@ -97,11 +105,30 @@ class Chain:
     denied: Table
     mark: str
     """Register for the mark of the rule that denies."""
+    source_spared: str
+    """Register that says whether a restriction of the source leaves the packet to other rules."""
+    destination_spared: str
 
 
-REAL = Chain(Table.ENFORCEMENT, Table.LOOKUP, Table.ANSWERS, Table.REVERSE, Table.DENIED, MARK)
+REAL = Chain(
+    Table.ENFORCEMENT,
+    Table.LOOKUP,
+    Table.ANSWERS,
+    Table.REVERSE,
+    Table.DENIED,
+    MARK,
+    SOURCE_SPARED,
+    DESTINATION_SPARED,
+)
 SHADOW = Chain(
-    Table.SHADOW, Table.SHADOW_LOOKUP, Table.SHADOW_ANSWERS, Table.SHADOW_REVERSE, Table.SHADOW_DENIED, SHADOW_MARK
+    Table.SHADOW,
+    Table.SHADOW_LOOKUP,
+    Table.SHADOW_ANSWERS,
+    Table.SHADOW_REVERSE,
+    Table.SHADOW_DENIED,
+    SHADOW_MARK,
+    SHADOW_SOURCE_SPARED,
+    SHADOW_DESTINATION_SPARED,
 )
 
 
@@ -136,15 +163,15 @@ def acl_entries(acl: Acl, numbers: Numbers) -> tuple[TableEntry, ...]:
     """What an enforced rule asks of every VFN that holds it."""
     own = (acl.rule_id,)
     marked = {MARK: mark(acl.rule_id)}
-    entries: list[TableEntry] = []
-    for fields in (*_matches(acl, numbers), *_looking_like_answers(acl, numbers)):
+    entries = [*_exceptions(acl, numbers, REAL)]
+    for fields in _judged(acl, numbers, REAL):
         if contains(acl):
             entries.append(drop(REAL.judge, priority(acl), fields, own))
         else:
             then = Table.COMMIT if acl.verdict is Verdict.ALLOW else REAL.lookup
             entries.append(go(REAL.judge, priority(acl), fields, then, marked, rules=own))
-    for fields in _answers(acl, numbers):
-        then = Table.FORWARD if acl.verdict is Verdict.ALLOW else REAL.denied
+    for fields in _reversed(acl, numbers):
+        then = Table.SENT if acl.verdict is Verdict.ALLOW else REAL.denied
         entries.append(go(REAL.reverse, priority(acl), fields, then, rules=own))
     if acl.verdict is Verdict.DROP and not contains(acl):
         entries.append(drop(REAL.denied, _NEEDED, {MARK: mark(acl.rule_id)}, own))
@@ -156,14 +183,14 @@ def shadow_entries(acl: Acl, numbers: Numbers) -> tuple[TableEntry, ...]:
     """What a rule, in observe or not, asks of the shadow tables. An entry without instructions ends the shadow pass."""
     own, marked = (acl.rule_id,), {SHADOW_MARK: mark(acl.rule_id)}
     counts = acl.mode is Mode.OBSERVE and acl.verdict is Verdict.DROP
-    entries: list[TableEntry] = []
-    for fields in (*_matches(acl, numbers), *_looking_like_answers(acl, numbers)):
+    entries = [*_exceptions(acl, numbers, SHADOW)]
+    for fields in _judged(acl, numbers, SHADOW):
         if counts:
             then = SHADOW.denied if contains(acl) else SHADOW.lookup
             entries.append(go(SHADOW.judge, priority(acl), fields, then, marked, rules=own))
         else:
             entries.append(drop(SHADOW.judge, priority(acl), fields, own))
-    for fields in _answers(acl, numbers):
+    for fields in _reversed(acl, numbers):
         if acl.verdict is Verdict.ALLOW:
             entries.append(drop(SHADOW.reverse, priority(acl), fields, own))
         else:
@@ -205,12 +232,12 @@ def fixed_entries() -> Iterator[TableEntry]:
     """What every VFN has in these tables."""
     yield go(REAL.judge, TRANSIT, {FROM_HERE: 0, TO_HERE: 0}, Table.FORWARD)
     for fields in _RESOLVING:
-        yield go(REAL.judge, RESOLUTION, fields, Table.FORWARD)
+        yield go(REAL.judge, RESOLUTION, fields, Table.SENT)
     yield go(REAL.judge, 0, {}, Table.COMMIT)
     yield go(REAL.reverse, _SHAPELESS, {SHAPELESS: 1}, REAL.denied)
-    yield go(REAL.reverse, 0, {}, Table.FORWARD)
+    yield go(REAL.reverse, 0, {}, Table.SENT)
     yield drop(REAL.denied, 0, {})
-    yield go(Table.COMMIT, 0, {}, Table.FORWARD)
+    yield go(Table.COMMIT, 0, {}, Table.SENT)
 
 
 def shadow_fixed_entries() -> Iterator[TableEntry]:
@@ -229,6 +256,38 @@ def _kept_for(acl: Acl, numbers: Numbers) -> Iterator[TableEntry]:
         yield go(Table.COMMIT, _NEEDED, ends, Table.KEEP, rules=(acl.rule_id,))
 
 
+def _judged(acl: Acl, numbers: Numbers, chain: Chain) -> Iterator[Matches]:
+    """Packets that a rule decides about; of a restriction those that none of the same VM's has spared."""
+    spared = {} if acl.unless is None else {_spared(acl, chain): 0}
+    for fields in (*_matches(acl, numbers), *_looking_like_answers(acl, numbers)):
+        yield {**fields, **spared}
+
+
+def _spared(acl: Acl, chain: Chain) -> str:
+    """The register in which a restriction notes what it spares."""
+    return chain.destination_spared if acl.source.vm is None else chain.source_spared
+
+
+def _exceptions(acl: Acl, numbers: Numbers, chain: Chain) -> Iterator[TableEntry]:
+    """What a restriction leaves to the other rules is noted, and looked up once more."""
+    if acl.unless is None:
+        return
+    register = _spared(acl, chain)
+    level = acl.tier + (_SPARES_SOURCE if acl.source.vm is not None else _SPARES_DESTINATION)
+    noted = (SetField(register, 1), Resubmit(chain.judge))
+    for fields in _sparing(acl, numbers):
+        yield TableEntry(chain.judge, level, match({**fields, register: 0}), noted, None, (acl.rule_id,))
+
+
+def _sparing(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
+    """What a restricted VM may send, or get: what its exceptions allow, what answers that, and who has an address."""
+    for ends in _named_ends(acl.source, acl.destination, numbers):
+        yield from ({**ends, **fields} for fields in _RESOLVING)
+    for allow in acl.unless or ():
+        same = (allow.source.vm, allow.destination.vm) == (acl.source.vm, acl.destination.vm)
+        yield from _ip_matches(allow, numbers) if same else _answering(allow, numbers)
+
+
 def _matches(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
     """Packets that a rule means: of any kind if it contains, else IP."""
     everything = not acl.services or any(service.protocol is Protocol.ANY for service in acl.services)
@@ -236,21 +295,31 @@ def _matches(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
     if everything and above and not acl.source.nets and not acl.destination.nets and not _by_list(acl):
         yield from _named_ends(acl.source, acl.destination, numbers)
         return
+    yield from _ip_matches(acl, numbers)
+    if above and (everything or acl.verdict is Verdict.ALLOW):
+        yield from _resolution(acl, numbers, everything)
+
+
+def _ip_matches(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
+    """IP packets that a rule means."""
     for version in (4, 6):
         for ends in _ip_ends(acl.source, acl.destination, version, numbers):
             yield from ({**ends, **fields} for fields in _traffic(acl, version))
-    if above and (everything or acl.verdict is Verdict.ALLOW):
-        yield from _resolution(acl, numbers, everything)
 
 
 def _looking_like_answers(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
     """What an allow lets through beside what it says: containment below it drops ahead of any connection tracking."""
     if acl.verdict is not Verdict.ALLOW or acl.tier < Tier.INTEL:
         return
-    for fields in _answers(acl, numbers):
-        yield from ({**fields, **shape} for shape in _shapes(fields))
+    yield from _answering(acl, numbers)
     mirrored = replace(acl, source=acl.destination, destination=acl.source)
     yield from _resolution(mirrored, numbers, everything=False)
+
+
+def _answering(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
+    """IP packets that look like answers to what a rule means."""
+    for fields in _answers(acl, numbers):
+        yield from ({**fields, **shape} for shape in _shapes(fields))
 
 
 def _shapes(fields: Matches) -> Iterator[Matches]:
@@ -261,6 +330,11 @@ def _shapes(fields: Matches) -> Iterator[Matches]:
     shapes += [{"ip_proto": icmp, f"icmpv{version}_type": kind} for kind in ICMP_ANSWERS[version]]
     shapes += [{"ip_proto": UDP}, {"ip_proto": SCTP}]
     return (shape for shape in shapes if protocol in (None, shape["ip_proto"]))
+
+
+def _reversed(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
+    """What a rule says of connections by their answers. A restriction has looked at these themselves."""
+    return iter(()) if acl.unless is not None else _answers(acl, numbers)
 
 
 def _answers(acl: Acl, numbers: Numbers) -> Iterator[Matches]:
@@ -314,7 +388,7 @@ def _registers(peer: Peer, numbers: Numbers, source: bool = False) -> Iterator[M
         yield {segment: numbers.segment(peer.segment)}
     elif peer.not_segment is not None:
         own = numbers.segment(peer.not_segment)
-        others = [0, *numbers.segments(), *(() if source else (BROADCAST,))]
+        others = [0, *numbers.segments(), *(() if source else (BROADCAST, NOWHERE))]
         yield from ({segment: number} for number in others if number != own)
     elif peer.list is not None:
         bit = numbers.list_bit(peer.list)

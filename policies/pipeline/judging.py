@@ -98,10 +98,10 @@ class Judging:
         """Note where the layers of these askers are used."""
         for asker in touched:
             meant = asker[1] if isinstance(asker, tuple) else asker
-            if isinstance(meant, Acl):
-                self._shelves.of(meant).content = object()
-            else:
+            if not isinstance(meant, Acl):
                 self._defaults = object()
+            elif meant in self._rules.stands:  # rules that are only assigned to VFNs stand on no shelf
+                self._shelves.of(meant).content = object()
 
     @property
     def lists(self) -> Mapping[str, AddressList]:

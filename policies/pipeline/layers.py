@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 
 from policies.entries import TableEntry
+from policies.measures import Measures
 from policies.pipeline.border import claims_of, honest
 from policies.pipeline.classes import (
     destination_afar,
@@ -25,6 +26,7 @@ from policies.pipeline.connections import (
 from policies.pipeline.forward import onward, to_all, to_vm
 from policies.pipeline.guard import checks, cut, from_vm
 from policies.pipeline.judgement import REAL, SHADOW, fixed_entries, shadow_fixed_entries
+from policies.pipeline.measures import fixed_measures, meters_of_nets, of_net, of_vm, passed_on
 from policies.pipeline.needs import Needs
 from policies.pipeline.observe import observe_entries
 from policies.pipeline.place import Place
@@ -33,18 +35,16 @@ from policies.pipeline.stamp import Stamp
 from policies.pipeline.tables import DESTINATION_SEGMENT, NOWHERE, Table, drop
 from policies.pipeline.tap import copies_of, tap
 from policies.pipeline.taps import PortMeters, Taps
+from policies.rules import Network
 from topology.model import Inventory, Vm
 
 _LAST = 1
 
 
-def base(
-    inventory: Inventory, place: Place, isolated: Collection[str], needs: Needs, taps: Taps
-) -> Iterator[TableEntry]:
+def base(inventory: Inventory, place: Place, needs: Needs, taps: Taps) -> Iterator[TableEntry]:
     """What a VFN holds besides what is of one VM, segment or rule.
 
     Args:
-        isolated: names of VMs whose ports are cut.
         taps: what is copied for the analyzer.
     """
     vfns, ends = inventory.vfns, inventory.outside.values()
@@ -63,7 +63,16 @@ def base(
     if needs.observing:
         yield from shadow_fixed_entries()
         yield from lookup_entries(SHADOW, tracking=needs.observing_answers)
+    yield from fixed_measures()
     yield from onward(place, vfns, ends)
+
+
+def broadcasts(inventory: Inventory, place: Place, isolated: Collection[str]) -> Iterator[TableEntry]:
+    """Where a VFN sends what is for everybody.
+
+    Args:
+        isolated: names of VMs whose ports are cut.
+    """
     vms = {vm.name for vm in place.vms} - set(isolated)
     wary = {vm.name for vm in place.vms if inventory.segments[vm.segment].default == "deny"}
     yield from to_all(place, vms, wary)
@@ -85,21 +94,54 @@ def own_vm(
         yield from cut(vm, port, cut_by)
     yield from _ARRIVING.entries(vm, segment)
     if port is not None:
-        yield from _present_stamp(taps).entries(vm, segment, port, *PortMeters.of(port))
+        yield from _present_stamp(taps, vm.inspection).entries(vm, segment, port, *PortMeters.of(port))
         if keeping:
             yield from _OPENING.entries(vm)
 
 
 @lru_cache
-def _present_stamp(taps: Taps) -> Stamp:
-    return Stamp(partial(_present, taps))
+def _present_stamp(taps: Taps, inspection: bool) -> Stamp:
+    return Stamp(partial(_present, taps, inspection))
 
 
-def _present(taps: Taps, vm: Vm, segment: int, port: int, *meters: int) -> Iterator[TableEntry]:
+def _present(taps: Taps, inspection: bool, vm: Vm, segment: int, port: int, *meters: int) -> Iterator[TableEntry]:
     yield from from_vm(vm, port)
-    yield source_here(vm, segment, port)
+    yield source_here(vm, segment, port, alone=not inspection)
     yield to_vm(vm, port, tapped=taps.dns)
     yield from copies_of(vm, port, PortMeters(*meters), taps)
+
+
+def inspector_of(measures: Measures, vms: Mapping[str, Vm], ports: Mapping[str, int]) -> tuple[Vm, int] | None:
+    """The inspection VM that gets a VM's traffic, and the number of its port, if both are there.
+
+    Args:
+        vms: by name, those of the VFN among them.
+        ports: of the VFN.
+    """
+    vm = None if measures.steering is None else vms.get(measures.steering.target)
+    return None if vm is None or vm.port not in ports else (vm, ports[vm.port])
+
+
+def measured(
+    segment: int, vm: Vm, measures: Measures, inspector: tuple[Vm, int] | None, port: int, judged_from: Table
+) -> Iterator[TableEntry]:
+    """What a VFN holds of an own VM that is limited or steered.
+
+    Args:
+        segment: number of its segment.
+        port: number of its port.
+        judged_from: table where packets go on that are known to be honest.
+    """
+    yield from of_vm(vm, port, measures, inspector)
+    if inspector is not None and measures.steering is not None and not measures.steering.mirror:
+        yield from passed_on(vm, segment, inspector[1], judged_from)
+
+
+def limited_outside(nets: Mapping[Network, Measures]) -> Iterator[TableEntry]:
+    """What a VFN with an outside port holds of addresses there that are limited."""
+    meters = meters_of_nets(nets.keys())
+    for net, measures in nets.items():
+        yield from of_net(net, measures, meters[net])
 
 
 def members(inventory: Inventory, vms: Collection[Vm]) -> Iterator[TableEntry]:

@@ -1,4 +1,4 @@
-"""Tables 3 and 4: address lists as bits of a register, for the source and for the destination address.
+"""Tables SOURCE_LISTS and DESTINATION_LISTS: address lists as bits of a register, for either end's address.
 
 The longest prefix that holds an address says in which lists it is. Every distinct prefix length is a mask of its own
 for the switch to look up under, so there is a budget: lengths are brought to at most `MASKS` a family, shorter prefixes

@@ -69,6 +69,7 @@ def _needs_of(acl: Acl) -> Needs:
         observing=observing,
         observing_answers=denies and observing,
         stateless=(),
-        source_ports=any(service.source_ports for service in acl.services),
+        source_ports=any(service.source_ports for service in acl.services)
+        or any(service.ports for allow in acl.unless or () for service in allow.services),
         lists=tuple(end.list for end in (acl.source, acl.destination) if end.list is not None),
     )

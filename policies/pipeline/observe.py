@@ -1,4 +1,4 @@
-"""Table 7: where a rule is in observe, a packet goes through the shadow tables first, then on as if it had not."""
+"""Table OBSERVE: where a rule is in observe, a packet goes through the shadow tables first, then on as without."""
 
 from __future__ import annotations
 

@@ -6,17 +6,18 @@ Follows the network from one state to the next, at the cost of what has changed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from policies.acl import Acl, AddressList, Mode, Peer, Policy
+from policies.measures import Measures, Subject, measures_of
 from policies.pipeline.exchange import Exchange
 from policies.pipeline.network import Rules
 from policies.pipeline.relevance import Addresses, Reach, reach_of, segments_of, standing
 from policies.pipeline.whereabouts import Whereabouts
 from policies.rules import FirewallRule
-from policies.translate import acl_of
+from policies.translate import acls_in
 from topology.model import Segment
 
 
@@ -29,7 +30,7 @@ class Assigned:
     @cached_property
     def acls(self) -> tuple[Acl, ...]:
         """Rules to judge by."""
-        return tuple(dict.fromkeys(_acls(rule for group in self.rules.values() for rule in group)))
+        return tuple(dict.fromkeys(acls_in(rule for group in self.rules.values() for rule in group)))
 
     @cached_property
     def cuts(self) -> Mapping[str, tuple[str, ...]]:
@@ -40,6 +41,11 @@ class Assigned:
                 if rule.cut_port_of is not None:
                     cuts[rule.cut_port_of] = (*cuts.get(rule.cut_port_of, ()), rule_id)
         return cuts
+
+    @cached_property
+    def measures(self) -> Mapping[Subject, Measures]:
+        """What is done to what passes."""
+        return measures_of(rule for group in self.rules.values() for rule in group)
 
 
 @dataclass(frozen=True)
@@ -118,8 +124,8 @@ class Ruleset:
             before, after = self._rules.get(name, ()), rules.get(name, ())
             if before is after:
                 continue
-            changes.subtract(_acls(before))
-            changes.update(_acls(after))
+            changes.subtract(acls_in(before))
+            changes.update(acls_in(after))
             for vfn in dict.fromkeys(rule.vfn for rule in (*before, *after)):
                 own = hands.setdefault(vfn, dict(self.assigned(vfn).rules))
                 own[name] = tuple(rule for rule in after if rule.vfn == vfn)
@@ -268,8 +274,3 @@ def _apart(before: Sequence[Acl], after: Sequence[Acl]) -> tuple[int, int] | Non
     """How many rules there are ahead of the first that both have; None: they have none in common."""
     places = {acl: place for place, acl in reversed([*enumerate(before)])}
     return next(((places[acl], place) for place, acl in enumerate(after) if acl in places), None)
-
-
-def _acls(rules: Iterable[FirewallRule]) -> Iterator[Acl]:
-    """What firewall rules judge by."""
-    return (acl for rule in rules if (acl := acl_of(rule)) is not None)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from policies.desired import Desired, Group, Layer
 from policies.entries import TableEntry
+from policies.measures import Measures
 from policies.pipeline import layers
 from policies.pipeline.heap import Heap
 from policies.pipeline.judging import Home, Judging
@@ -19,6 +20,7 @@ from policies.pipeline.needs import Needs
 from policies.pipeline.network import Network
 from policies.pipeline.payload import payload_of
 from policies.pipeline.place import Place
+from policies.pipeline.ruleset import Assigned
 from policies.pipeline.tables import Table
 from policies.pipeline.taps import Taps
 from policies.pipeline.whereabouts import Whereabouts, locate
@@ -70,8 +72,11 @@ class Session:
         before, self._where = self._where, locate(network.inventory, self._where)
         where = self._where
         for vm in where.left:
+            self._memory.forget(("cut by", vm))
             self._memory.forget(("own", vm))
             self._memory.forget(("payload", vm))
+            self._memory.forget(("measured", vm))
+            self._memory.forget(("measures", vm))
             self._memory.forget(("claims", vm))
         for segment in where.changed:
             self._members.pop(segment, None)
@@ -129,12 +134,14 @@ class Session:
         judged = recall((vfn, "judged"), (known, home), lambda: self._named({*known, *home}))
         needs, rules = judging.layers(Home(vfn, home, own, assigned, judged))
         return known, (
-            recall((vfn, "base"), (place, cuts, needs), lambda: self._base(place, cuts, needs)),
+            recall((vfn, "base"), (place, needs), lambda: self._base(place, needs)),
+            recall((vfn, "broadcasts"), (place, cuts), lambda: self._broadcasts(place, cuts)),
             recall((vfn, "own"), (place, cuts, needs), lambda: self._own(place, cuts, needs)),
             recall((vfn, "stateless"), (needs,), lambda: self._stateless(needs)),
             self._lists(needs.lists),
             recall("claims", (where.addresses,), self._claims) if vfn in where.outside else (),
             recall((vfn, "payload"), (place, inspected, needs), lambda: self._payload(place, inspected, needs)),
+            recall((vfn, "measures"), (place, assigned, needs), lambda: self._measures(place, assigned, needs)),
             *rules,
         )
 
@@ -166,8 +173,11 @@ class Session:
         self._heap.made += len(listed)
         return Layer(dict(zip(self._cookies(listed), listed, strict=True)))
 
-    def _base(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
-        return (self._layer(layers.base(self._layout, place, cuts, needs, self._taps)),)
+    def _base(self, place: Place, needs: Needs) -> Group:
+        return (self._layer(layers.base(self._layout, place, needs, self._taps)),)
+
+    def _broadcasts(self, place: Place, cuts: Mapping[str, tuple[str, ...]]) -> Group:
+        return (self._layer(layers.broadcasts(self._layout, place, cuts)),)
 
     def _own(self, place: Place, cuts: Mapping[str, tuple[str, ...]], needs: Needs) -> Group:
         ports = place.ports
@@ -175,6 +185,8 @@ class Session:
 
     def _own_vm(self, vm: Vm, port: int | None, cut_by: tuple[str, ...], keeping: bool) -> Layer:
         segment = self._layout.segment_number(vm)
+        # Whoever else is cut at this VFN, these are the same rules.
+        cut_by = self._memory.recall(("cut by", vm.name), (cut_by,), lambda: cut_by)
         inputs = (vm, port, cut_by, keeping)
         return self._memory.recall(
             ("own", vm.name), inputs, lambda: self._layer(layers.own_vm(vm, segment, port, cut_by, keeping, self._taps))
@@ -187,6 +199,30 @@ class Session:
     def _payload_of(self, vm: Vm, port: int, judged_from: Table) -> Layer:
         inputs = (vm, port, judged_from)
         return self._memory.recall(("payload", vm.name), inputs, lambda: self._layer(payload_of(*inputs)))
+
+    def _measures(self, place: Place, assigned: Assigned, needs: Needs) -> Group:
+        """A layer for each own VM that is limited or steered, and one for all addresses outside that are limited."""
+        by_vm = {subject.vm: measures for subject, measures in assigned.measures.items() if subject.vm is not None}
+        there = [vm for vm in place.vms if vm.name in by_vm and vm.port in place.ports]
+        vms = {vm.name: vm for vm in place.vms}
+        found = [
+            self._measured(vm, by_vm[vm.name], layers.inspector_of(by_vm[vm.name], vms, place.ports), place, needs)
+            for vm in there
+        ]
+        nets = {subject.net: measures for subject, measures in assigned.measures.items() if subject.net is not None}
+        if nets and place.gates:
+            found.append(self._layer(layers.limited_outside(nets)))
+        return tuple(found)
+
+    def _measured(
+        self, vm: Vm, measures: Measures, inspector: tuple[Vm, int] | None, place: Place, needs: Needs
+    ) -> Layer:
+        values = (vm, measures, inspector, place.ports[vm.port], needs.judged_from)
+        inputs = self._memory.recall(("measured", vm.name), (values,), lambda: values)
+        segment = self._layout.segment_number(vm)
+        return self._memory.recall(
+            ("measures", vm.name), (inputs,), lambda: self._layer(layers.measured(segment, *inputs))
+        )
 
     def _segment(self, name: str) -> Layer:
         return self._layer(layers.members(self._layout, self._located.members.get(name, ())))

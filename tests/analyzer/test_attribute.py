@@ -1,6 +1,7 @@
 """Records count for the VM on the port where they came in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import numpy as np
@@ -58,6 +59,16 @@ def test_forged_source_counts_against_the_port(attribution: Attribution) -> None
     for claimed in (ADDRESS["db1"], int(IPv4Address("203.0.113.9"))):
         side = attribution.attribute(record(WEB1.vfn, WEB1.port, claimed, ADDRESS["app1"])).sides[0]
         assert (side["src_vm"], bool(side["spoofed"])) == (WEB1.number, True)
+
+
+def test_what_an_inspection_vm_passes_on_is_no_forgery() -> None:
+    """Its port is read as a cable: others' packets that come in there are counted where they first came in."""
+    network = replace(NET, vms={**NET.vms, "web1": replace(WEB1, inspection=True)})
+    attribution = Attribution(network)
+    for name, vfn in NET.vfns.items():
+        attribution.set_ports(vfn.dpid, ports(NET, name))
+    got = attribution.attribute(record(WEB1.vfn, WEB1.port, ADDRESS["web2"], ADDRESS["db1"]))
+    assert (len(got.sides), got.transit) == (0, 1)
 
 
 def test_asking_for_an_address_is_no_forgery(attribution: Attribution) -> None:

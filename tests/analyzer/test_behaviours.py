@@ -8,15 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.behaviours import ALERT, ALL, DEALINGS, Behaviour, Scene
+from analyzer.behaviours.base import seconds_text
+from analyzer.dealings import ROW, Dealings
 from analyzer.observe import FEATURES
-from analyzer.services import ROW, Dealings
 from analyzer.windows import LENGTHS
 
 SHAPE = (len(LENGTHS), 1, len(FEATURES))
 EVERY = pytest.mark.parametrize("behaviour", ALL, ids=lambda b: b.name)
 
 
-NOBODY = Dealings(np.zeros(0, ROW), np.zeros(0, np.int64))
+NOBODY = Dealings(np.zeros(0, ROW), np.zeros(0, np.uint64))
 
 
 def outside_scene(**values: float) -> Scene:
@@ -36,7 +37,7 @@ def dealing(seconds: float, opened: float, gap_spread: float, size_spread: float
         rows[f"{what}_squares"] = opened * (mean**2 + spread**2)
     for name, value in columns.items():
         rows[name] = value
-    return replace(scene(), dealings=Dealings(rows, np.zeros(1, np.int64)), dealer=np.zeros(1, np.int64))
+    return replace(scene(), dealings=Dealings(rows, np.ones(1, np.uint64)), dealer=np.zeros(1, np.int64))
 
 
 def scene(usual: dict[str, float] | None = None, **values: float) -> Scene:
@@ -48,7 +49,23 @@ def scene(usual: dict[str, float] | None = None, **values: float) -> Scene:
             array[:, :, FEATURES.index(name)] = value
         made.append(array)
     now, own, segment = made
-    return Scene(now, own, segment, np.zeros(1, bool), NOBODY, np.zeros(0, np.int64))
+    first, no = np.zeros(1, np.int64), np.zeros(1, bool)
+    return Scene(now, own, segment, first, no, no, no, NOBODY, np.zeros(0, np.int64))
+
+
+def closed(one: Scene) -> Scene:
+    """The same where whom VMs talk to is settled."""
+    return replace(one, closed=np.ones(1, bool))
+
+
+def settled(one: Scene) -> Scene:
+    """The same where at least the services inside are settled."""
+    return replace(one, settled=np.ones(1, bool))
+
+
+def of_stranger(one: Scene) -> Scene:
+    """The same of an outside address."""
+    return replace(one, outside=np.ones(1, bool))
 
 
 LOUD = {
@@ -58,14 +75,23 @@ LOUD = {
     "first-contact": scene(flows=1, out_hosts=1, new_outside=1),
     "outbound-volume": scene(flows=1, bytes_out=4e8, bytes_unknown=4e8, bytes_in=1e6),
     "spoofing": scene(spoofed=100),
+    "searching": scene(flows=12, failed=12, knocked=12),
     "worm": scene(flows=60, failed=55, failed_doors=50),
     "guessing": dealing(100, 12, 1.0, 0.05, port=22, outside=False, unheard=1),
     "lateral-movement": scene(new_doors=10),
+    "hammering": dealing(10, 20, 1.0, 0.0, outside=False, failed=20, bytes_out=2e5, bytes_in=0),
+    "new-edge": closed(dealing(60, 4, 1.0, 0.5, outside=False)),
+    "uninvited": of_stranger(dealing(60, 40, 1.0, 0.1, outside=False, unheard=1)),
+    "strange-door": scene(new_doors=1),
+    "probing": scene(denied_services=30),
+    "coded-names": scene(coded_names=80),
+    "absent-names": scene(absent_names=80),
     "beacon": dealing(1800, 40, 0.2, 0.05),
     "callback": dealing(300, 40, 0.2, 0.0, failed=40, bytes_in=0),
     "dns-tunnel": scene(dns=5, dns_packets=4000, dns_bytes=900_000),
     "dns-storm": scene(dns=20_000),
     "flood": scene(unheeded=1e6),
+    "openings": scene(asked=5000),
     "flooded": scene(hit_sources=5000, hit_flows=9000, hit_answered=10),
     "knocking": outside_scene(flows=9, failed=9, knocks=9, knocked=9),
     "first-seen-service": scene(new_services=5),
@@ -111,7 +137,7 @@ def test_what_is_usual_is_no_behaviour(behaviour: Behaviour) -> None:
     loud = LOUD[behaviour.name]
     known = loud.dealings.rows.copy()
     known["unknown"] = known["unheard"] = False
-    usual = replace(loud, own=loud.values, segment=loud.values, dealings=Dealings(known, loud.dealings.slots))
+    usual = replace(loud, own=loud.values, segment=loud.values, dealings=Dealings(known, loud.dealings.keys))
     assert behaviour.strength(usual)[0] < 1
 
 
@@ -129,6 +155,24 @@ def test_any_numbers_give_a_strength(behaviour: Behaviour, numbers: list[float])
         assert behaviour.reason(any_scene, 0)
 
 
+@pytest.mark.parametrize("behaviour", DEALINGS, ids=lambda b: b.name)
+@given(
+    st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0, 3), st.floats(0, 3), st.booleans(),
+    st.dictionaries(st.sampled_from(["failed", "bytes_out", "bytes_in"]), st.floats(0, 1e9)),
+    st.sampled_from([22, 443, 445]),
+)  # fmt: skip
+def test_no_dealing_is_bad_that_is_known(
+    behaviour: Behaviour, seconds: float, opened: float, gap: float, size: float, outside: bool,
+    amounts: dict[str, float], port: int,
+) -> None:  # fmt: skip
+    """Whatever is done with services that were learned: only what is new to the baseline has to be looked at."""
+    known = dealing(seconds, 1 + opened, gap, size, unknown=0, unheard=0, outside=outside, port=port, **amounts)
+    strange = replace(known, outside=np.ones(1, bool))
+    assert behaviour.strength(closed(known))[0] < 1
+    assert behaviour.strength(settled(known))[0] < 1
+    assert behaviour.strength(strange)[0] < 1
+
+
 @EVERY
 def test_subjects_do_not_disturb_each_other(behaviour: Behaviour) -> None:
     """In a crowd each gets the strength it has alone."""
@@ -141,7 +185,10 @@ def test_subjects_do_not_disturb_each_other(behaviour: Behaviour) -> None:
         values,
         own,
         segment,
+        who=np.arange(len(parts)),
         outside=np.concatenate([p.outside for p in parts]),
+        closed=np.concatenate([p.closed for p in parts]),
+        settled=np.concatenate([p.settled for p in parts]),
         dealings=loud.dealings,
         dealer=loud.dealer + 1,
     )
@@ -167,8 +214,9 @@ def test_fetching_is_no_pushing() -> None:
 
 
 def test_only_clear_behaviours_may_act() -> None:
-    """A first contact, a first service and failing connections never lead to a rule by themselves."""
-    assert {b.name for b in ALL if b.action == ALERT} == {"first-contact", "first-seen-service", "failed-connections"}
+    """A first contact, a first service or door and failing connections never lead to a rule by themselves."""
+    alerting = {"first-contact", "first-seen-service", "strange-door", "failed-connections"}
+    assert {b.name for b in ALL if b.action == ALERT} == alerting
 
 
 def test_a_victim_is_only_relieved() -> None:
@@ -205,3 +253,96 @@ def test_a_service_that_answers_a_crowd_is_not_flooded() -> None:
     """Many sources are a success, as long as they are answered."""
     flooded = next(b for b in ALL if b.name == "flooded")
     assert flooded.strength(scene(hit_sources=5000, hit_flows=9000, hit_answered=8900))[0] == 0
+
+
+def named(name: str) -> Behaviour:
+    """The behaviour of that name."""
+    return next(b for b in ALL if b.name == name)
+
+
+def test_new_acquaintances_are_nothing_where_they_are_usual() -> None:
+    """Only a closed segment makes talk with somebody new a finding, and there one connection is none."""
+    edge = named("new-edge")
+    often = dealing(60, 40, 1.0, 0.5, outside=False)
+    assert edge.strength(closed(often))[0] >= 1
+    assert edge.strength(often)[0] == 0
+    assert edge.strength(of_stranger(closed(often)))[0] == 0
+    assert edge.strength(closed(dealing(60, 1, 0.0, 0.0, outside=False)))[0] == 0
+    assert edge.strength(closed(dealing(60, 40, 1.0, 0.5, outside=False, port=0)))[0] == 0
+
+
+def test_a_door_of_a_new_kind_is_a_new_edge_where_services_are_settled() -> None:
+    """Again and again, answered, and a door: an acquaintance over another service, or a known kind, is none."""
+    edge = named("new-edge")
+    door = {"outside": False, "unheard": 1, "port": 445}
+    assert edge.strength(settled(dealing(60, 4, 1.0, 0.5, **door)))[0] >= 1
+    assert edge.strength(settled(dealing(60, 4, 1.0, 0.5, **door | {"unknown": 0})))[0] >= 1
+    assert edge.strength(dealing(60, 4, 1.0, 0.5, **door))[0] == 0
+    assert edge.strength(settled(dealing(60, 2, 1.0, 0.5, **door)))[0] < 1
+    assert edge.strength(settled(dealing(60, 4, 1.0, 0.5, **door | {"port": 8443})))[0] == 0
+    assert edge.strength(settled(dealing(60, 4, 1.0, 0.5, **door | {"unheard": 0})))[0] == 0
+    assert edge.strength(settled(dealing(60, 4, 1.0, 0.5, **door | {"failed": 4})))[0] == 0
+    assert edge.strength(of_stranger(settled(dealing(60, 4, 1.0, 0.5, **door))))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        {"flows": 40, "failed": 40, "knocked": 2, "failed_services": 2, "new_peers": 1},
+        {"flows": 60, "failed": 12, "knocked": 12},
+        {"flows": 40, "failed": 40, "failed_doors": 12},
+        {"flows": 40, "failed": 40, "new_peers": 4, "failed_doors": 4},
+        {"flows": 9, "failed": 9, "new_peers": 9},
+    ],
+    ids=["set up wrongly", "new work, mostly answered", "known hosts down", "a few new hosts down", "before its peers"],
+)
+def test_who_misses_what_it_was_told_of_does_not_search(harmless: dict[str, float]) -> None:
+    """One service that is down, new services that answer, hosts that are known: nothing of it is a search."""
+    assert named("searching").strength(scene(None, **harmless))[0] < 1
+
+
+def test_a_search_takes_what_is_new_and_in_vain() -> None:
+    """Unheard services, doors of new hosts, or new hosts; a stranger's search is for others to see."""
+    kinds: list[dict[str, float]] = [{"knocked": 8}, {"failed_doors": 8, "new_outside": 8}, {"new_peers": 15}]
+    for found in kinds:
+        assert named("searching").strength(scene(None, flows=15, failed=14, **found))[0] >= 1
+        assert named("searching").strength(outside_scene(flows=15, failed=14, **found))[0] == 0
+
+
+def test_a_document_moved_over_a_service_of_its_own_is_a_new_edge() -> None:
+    """One connection is enough where it moves more than words over what nobody ever used."""
+    edge = named("new-edge")
+    moved = {"outside": False, "bytes_out": 80e3}
+    assert edge.strength(closed(dealing(20, 1, 0.0, 0.0, unheard=1, **moved)))[0] >= 1
+    assert edge.strength(closed(dealing(20, 1, 0.0, 0.0, **moved)))[0] == 0
+
+
+def test_a_client_that_waits_for_its_server_hammers_nobody() -> None:
+    """Tries once a second for hours are patience; the same packets in ten seconds are not, unless they are refused."""
+    hammering = named("hammering")
+    rain = {"outside": False, "failed": 1200, "bytes_out": 72e3, "bytes_in": 0}
+    assert hammering.strength(dealing(10, 1200, 1.0, 0.0, **rain))[0] >= 1
+    assert hammering.strength(dealing(3500, 1200, 1.0, 0.0, **rain))[0] == 0
+    assert hammering.strength(dealing(10, 1200, 1.0, 0.0, **rain | {"bytes_in": 48e3}))[0] == 0
+
+
+def test_visitors_of_a_published_page_are_invited() -> None:
+    """A browser's requests differ, a monitor's are rare, and a service that others used before is offered."""
+    uninvited = named("uninvited")
+    page = {"outside": False, "unheard": 1}
+    assert uninvited.strength(of_stranger(dealing(60, 40, 1.0, 0.9, **page)))[0] == 0
+    assert uninvited.strength(of_stranger(dealing(3000, 50, 0.1, 0.0, **page)))[0] == 0
+    assert uninvited.strength(of_stranger(dealing(60, 40, 1.0, 0.1, **page | {"unheard": 0})))[0] == 0
+    assert uninvited.strength(dealing(60, 40, 1.0, 0.1, **page))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.00001, "0 s"), (0.0234, "0.023 s"), (79.4321, "79.4 s"), (600.0, "10 min"), (3600.0, "60 min"),
+        (30626.0, "8.51 h"), (864000.0, "240 h"),
+    ],
+)  # fmt: skip
+def test_how_long_something_went_on_is_told_in_three_digits(seconds: float, text: str) -> None:
+    """A person reads `8.51 h`, not `510.433 min`."""
+    assert seconds_text(seconds) == text

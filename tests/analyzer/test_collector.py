@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.netflow import datagram
 
@@ -135,7 +135,6 @@ def test_a_clock_that_differs_is_corrected_for(collector: Collector) -> None:
 NEARLY = st.binary(min_size=68, max_size=68).map(lambda rest: b"\0\5\0\1" + rest)
 
 
-@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=120) | NEARLY | st.just(IPFIX), max_size=8))
 def test_no_bytes_upset_it(datagrams: list[bytes]) -> None:
     """Whatever comes in over the socket is a record, rubbish, IPFIX, or of a VFN that is not known."""

@@ -13,10 +13,10 @@ from support.frames import frame
 from support.telemetry import START, inventory, ports
 
 from analyzer.copies import Opened, openings, read
-from analyzer.flows import FlowState, address_halves
+from analyzer.flows import NOBODY, FlowState, address_halves
 from analyzer.known import Known
 from analyzer.live import Live
-from analyzer.observe import contributions
+from analyzer.observe import DISTINCT, SUMS, contributions
 from runtime.errors import ChannelError
 from runtime.settings import Settings
 
@@ -89,10 +89,10 @@ def test_any_bytes_are_read_or_counted(heads: list[bytes], length: int) -> None:
 @given(st.lists(st.binary(max_size=200), max_size=5))
 def test_each_copy_gets_its_own_bytes_back(packets: list[bytes]) -> None:
     """However long each is, and whichever table made it."""
-    copied = [copy_of(packet, table=22 + number % 3) for number, packet in enumerate(packets)]
+    copied = [copy_of(packet, table=24 + number % 3) for number, packet in enumerate(packets)]
     whole = read(len(copied), body_of(*copied))
     assert list(whole.packets()) == packets
-    assert list(whole.made_by(23).packets()) == packets[1::3]
+    assert list(whole.made_by(25).packets()) == packets[1::3]
     assert [bytes(head) for head in whole.heads()] == [packet[:128].ljust(128, b"\0") for packet in packets]
 
 
@@ -140,13 +140,14 @@ def test_a_copy_counts_for_what_is_distinct_and_its_record_adds_no_item(live: Li
     rows = live._with_segments(np.repeat(events.rows, 2))
     rows["state"][1] = FlowState.NEW
     rows["src_pkts"][1] = 5
-    added = contributions(rows, Known(1).judge(rows), np.zeros(2, bool))
-    assert not added.sums[0].any()
-    assert added.sums[1].any()
-    for counted, keys in added.distinct.values():
-        assert counted[0] == counted[1]
-        assert keys[0] == keys[1]
-    assert {name for name, (counted, _) in added.distinct.items() if counted[0]} == {
+    nobody, known, others = np.full(2, NOBODY), Known(1), rows.copy()
+    others["src_vm"], others["dst_vm"], others["dst_port"] = rows["dst_vm"], rows["src_vm"], 443
+    known.learn(np.array([0, 2]), others, np.ones(2, bool))
+    added = contributions(rows, rows["src_vm"].astype(np.int64), nobody, known.judge(rows), np.zeros(2, bool))
+    assert [SUMS[column] for column in np.flatnonzero(added.sums[0])] == ["asked"]
+    assert added.sums[1, SUMS.index("flows")] == 1
+    assert np.array_equal(added.items[:, 0], added.items[:, 1])
+    assert {DISTINCT[column] for column in np.flatnonzero(added.items[:, 0])} == {
         "in_hosts",
         "in_services",
         "admin_pairs",

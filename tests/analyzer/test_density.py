@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.density import SMALLEST_TRAINING, Density
+from analyzer.density import SMALLEST_TRAINING, Density, _divided
 from analyzer.tails import Tail
 
 RNG = np.random.default_rng(5)
@@ -87,3 +87,20 @@ def test_columns_that_never_varied_can_be_left_out() -> None:
     assert np.allclose(model.score(changed), model.score(rows[:20]))
     changed[:, 6] += 50.0
     assert (model.score(changed) > model.score(rows[:20])).all()
+
+
+def test_what_is_held_out_overlaps_nothing_that_was_learned_from() -> None:
+    """Windows of a minute, once a second, each like the one before: those that make the tail are news to the model."""
+    time = np.arange(1200.0)
+    held, known = _divided(time, 60.0)
+    assert held.any()
+    assert not (held & known).any()
+    assert np.abs(time[held][:, None] - time[known]).min() >= 60.0
+    assert known.sum() > 0.3 * len(time)
+
+
+def test_a_learning_shorter_than_a_window_learns_from_what_there_is() -> None:
+    """All of it overlaps; a part is held out all the same."""
+    held, known = _divided(np.linspace(0, 5, 100), 10.0)
+    assert held.sum() == 25
+    assert np.array_equal(known, ~held)

@@ -63,10 +63,16 @@ def test_a_scan_in_a_capture_is_found_and_told(tmp_path: Path) -> None:
     assert found.auc > 0.95
     assert not found.false_rules
     assert [nominal for nominal, _ in found.realised] == list(evaluate.LEVELS)
-    confusion = {"confusion": [{"truth": "scan", "said": "benign", "flows": 3}]}
+    confusion: dict[str, object] = {
+        "confusion": [{"truth": "scan", "said": "benign", "flows": 3}],
+        "families": {"worm": 0.125},
+    }
     page = evaluation.render(evaluation.Evaluation([found], None, confusion, "test"))
     assert "office&lt;1&gt;.csv" in page
     assert "office<1>" not in page
+    assert "0.125" in page
+    del confusion["families"]  # of a classifier that was trained before there were any
+    assert "0.125" not in evaluation.render(evaluation.Evaluation([found], None, confusion, "test"))
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 

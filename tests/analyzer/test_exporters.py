@@ -24,7 +24,7 @@ def receiver() -> Iterator[socket.socket]:
         yield sock
 
 
-def made_by(uid: int) -> socket.socket:
+def made_by(uid: int, here: tuple[str, int] = ("127.0.0.1", 0)) -> socket.socket:
     """A socket that belongs to another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can make a socket for somebody else")
@@ -33,7 +33,7 @@ def made_by(uid: int) -> socket.socket:
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     finally:
         os.seteuid(0)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind(here)
     return sock
 
 
@@ -53,6 +53,15 @@ def exporters(receiver: socket.socket) -> Iterator[Callable[..., Exporters]]:
 def trusted(of: Exporters, *senders: tuple[str, int], now: float = 0.0) -> list[bool]:
     addresses = np.array([int(IPv4Address(address)) for address, _ in senders], np.uint32)
     return of.trusted(addresses, np.array([port for _, port in senders], np.uint16), now).tolist()
+
+
+def believed_and_gone(of: Exporters) -> tuple[str, int]:
+    """Address of a sender that was believed at 0 s, and is no more."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.bind(("127.0.0.1", 0))
+        here: tuple[str, int] = sender.getsockname()
+        assert trusted(of, here, now=0.0) == [True]
+    return here
 
 
 def test_the_kernel_knows_whose_a_socket_is(receiver: socket.socket) -> None:
@@ -85,12 +94,20 @@ def test_other_machines_are_named(exporters: Callable[..., Exporters]) -> None:
 def test_a_port_may_change_hands(exporters: Callable[..., Exporters]) -> None:
     """What was found holds for a second: then the port's new owner counts."""
     of = exporters(os.geteuid())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.bind(("127.0.0.1", 0))
-        here = sender.getsockname()
-        assert trusted(of, here, now=0.0) == [True]
+    here = believed_and_gone(of)
     assert trusted(of, here, now=RECHECK_SECONDS / 2) == [True]
     assert trusted(of, here, now=RECHECK_SECONDS * 2) == [False]
+
+
+def test_what_waits_of_a_sender_that_is_gone_counts(exporters: Callable[..., Exporters]) -> None:
+    """For a second longer, if it was believed and the port is nobody's; not once it is a stranger's."""
+    of = exporters(os.geteuid())
+    here = believed_and_gone(of)
+    for now in (1.0, 1.5, 1.9):
+        assert trusted(of, here, now=now * RECHECK_SECONDS) == [True]
+    with made_by(NOBODY, here):
+        assert trusted(of, here, now=1.95 * RECHECK_SECONDS) == [False]
+    assert of.strangers == 1
 
 
 def test_only_vfns_of_the_inventory_are_known(exporters: Callable[..., Exporters]) -> None:

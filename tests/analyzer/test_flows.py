@@ -58,18 +58,19 @@ def test_groups_are_told_from_hosts(text: str, group: bool) -> None:
 
 @given(st.lists(st.floats(0, 50), max_size=40), st.integers(1, 7))
 def test_slices_keep_order_and_lose_nothing(ends: list[float], count: int) -> None:
-    """Slices are the batch, in order, none across a tick of its clock; within one each is at most twice the last."""
+    """Slices are the batch, in order, none across a tick of its clock; within one none is larger than all before."""
     batch = FlowBatch.empty(len(ends))
     batch.rows["end"] = ends
     parts = list(batch.slices(1.0, count))
     assert np.concatenate([p.rows["end"] for p in parts] or [np.zeros(0)]).tolist() == ends
-    clock, tick, most = 0.0, -1.0, count
+    clock, tick, before = 0.0, -1.0, 0
     for part in parts:
         ticks = np.floor(np.maximum.accumulate(np.maximum(part.rows["end"], clock)))
         clock = float(max(clock, part.rows["end"].max()))
-        most = 2 * most if ticks[0] == tick else count
+        before = before if ticks[0] == tick else 0
         tick = ticks[0]
-        assert 0 < len(part) <= most
+        assert 0 < len(part) <= (before or count)
+        before += len(part)
         assert len(set(ticks.tolist())) == 1
 
 

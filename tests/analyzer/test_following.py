@@ -42,7 +42,7 @@ def pass_time(
         following.windows(2000.0 + second, vm, 1 + vm % 2, values, p, vm == suspect)
         rows = FlowBatch.empty(VMS).rows
         rows["src_vm"], rows["src_segment"], rows["end"] = vm, 1 + vm % 2, 2000.0 + second
-        following.flows(rows, rng.normal(size=(VMS, len(FLOW_FEATURES))))
+        following.flows(rows, rng.normal(size=(VMS, len(FLOW_FEATURES))).astype(np.float32))
         following.peers(2000.0 + second, rows)
 
 

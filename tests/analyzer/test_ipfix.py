@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.flows import ACK, TCP, address_halves
@@ -115,7 +115,6 @@ def test_the_templates_kept_are_bounded() -> None:
     assert len(decoder._templates) == MOST_TEMPLATES
 
 
-@settings(max_examples=150)
 @given(st.data())
 def test_whatever_comes_is_counted_and_raises_nothing(data: st.DataObject) -> None:
     """Cut, changed and invented datagrams; a whole one behind them is read all the same."""

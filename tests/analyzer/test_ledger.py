@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.attribute import SIDE
@@ -110,7 +110,6 @@ STEP = st.tuples(
 )  # fmt: skip
 
 
-@settings(max_examples=60)
 @given(st.lists(STEP, max_size=60))
 def test_the_record_adds_up(steps: list[tuple[tuple[int, int], int, int, bool, float, bool]]) -> None:
     """However flows open, last, pause, reopen and push each other out: packets sent are packets recorded."""

@@ -29,6 +29,8 @@ class Day:
     live: Live
     proposals: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
     detections: list[tuple[float, dict[str, Any]]] = field(default_factory=list)
+    barred: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of `ordinary_denied`."""
     _clock: float = START
 
     def pass_(self, talks: list[Talk], until: float, seed: int = 1, accept: bool = True) -> None:
@@ -47,6 +49,9 @@ class Day:
             if message.kind == "detection":
                 self.detections.append((now, dict(message.data)))
                 continue
+            if message.kind == "ordinary_denied":
+                self.barred += message.data["flows"]
+                continue
             self.proposals.append((now, dict(message.data)))
             if accept:
                 self.tell("decided", now, rule="r", proposal=message.data["proposal"], state="installing", reason="")
@@ -61,8 +66,18 @@ class Day:
         self.tell("rules", now, rules=rules)
 
     def accused(self) -> list[str]:
-        """Whom proposals were about, in order."""
-        return [data.get("source_vm") or data["source_ip"] for _, data in self.proposals]
+        """Whom proposals were about, in order; steps up the ladder are one."""
+        return [next(iter(who)) for who in self._climbs()]
+
+    def _climbs(self) -> list[dict[str, str]]:
+        climbs: list[dict[str, str]] = []
+        for _, data in self.proposals:
+            who = data.get("source_vm") or data["source_ip"]
+            if climbs and climbs[-1].get(who) == "restrict" and data["action"] == "isolate":
+                climbs[-1][who] = "isolate"
+            else:
+                climbs.append({who: data["action"]})
+        return climbs
 
 
 def new_day(folder: Path) -> Day:
@@ -124,13 +139,49 @@ def test_attacks_are_proposed_in_time_with_reasons(
     """The attacker, and nobody else, is proposed for isolation soon, with numbers in plain words."""
     day.pass_([*workload(START, BEGIN + 20, 5), *attack()], BEGIN + 20)
     assert day.accused() == [vm]
-    when, proposal = day.proposals[0]
+    when, proposal = day.proposals[-1]
     assert 0 < when - BEGIN <= seconds
     assert (proposal["action"], proposal["scope"], proposal["segment"]) == ("isolate", "all", "web")
     assert proposal["risk"] >= 50
     assert proposal["reasons"][0].startswith(behaviour.replace("-", " "))
     assert any(data["behaviour"] == behaviour and data["vm"] == vm for _, data in day.detections)
     assert proposal["evidence_time"] <= when
+
+
+def test_a_first_step_leaves_a_vm_its_known_peers(day: Day) -> None:
+    """A blatant scan is restricted to whom the VM talked to while it was learned, and isolated when it goes on."""
+    day.pass_([*workload(START, BEGIN + 10, 5), *scan()], BEGIN + 10)
+    steps = [data for _, data in day.proposals]
+    assert [step["action"] for step in steps] == ["restrict", "isolate"]
+    peers = steps[0]["peers"]
+    nets = {peer["net"] for peer in peers}
+    known = {vm.segment for vm in NET.vms.values() if nets & set(map(str, vm.addresses))}
+    assert "app" in known
+    assert not {peer["net"] for peer in peers if peer["protocol"] == "tcp"} & {f"10.0.3.{i}" for i in (1, 2, 3)}
+    assert "peers" not in steps[1]
+
+
+def test_who_comes_to_rest_under_a_step_is_told(day: Day) -> None:
+    """Once, `calm_seconds` after the last finding."""
+    rule = {"id": "r", "action": "restrict", "source_vm": "web1", "scope": "all", "source_ip": None}
+    day.tell("rules", BEGIN, rules=[rule])
+    told = [m for second in range(320) for m in day.live.tick(BEGIN + second, BEGIN + second) if m.kind == "calm"]
+    assert [(m.data["vm"], m.data["since"]) for m in told] == [("web1", BEGIN)]
+
+
+def test_ordinary_flows_that_are_dropped_are_told(day: Day) -> None:
+    """Queries as they were learned are; a service nobody used, what passes, and what a scanner tries are not."""
+    queries = [
+        Talk(BEGIN + i / 2, "app1", "db1", 5432, 40000 + i, 6, 0.01, 2, 74, 0, 0, SYN, 0, dropped=True)
+        for i in range(12)
+    ]
+    logins = [
+        Talk(BEGIN + i, "app2", "db1", 22, 41000 + i, 6, 0.01, 2, 74, 0, 0, SYN, 0, dropped=True) for i in range(3)
+    ]
+    day.pass_([*workload(START, BEGIN + 9, 5), *queries, *logins], BEGIN + 9)
+    assert {(row["source_vm"], row["destination_vm"], row["port"]) for row in day.barred} == {("app1", "db1", 5432)}
+    assert sum(row["flows"] for row in day.barred) == 12
+    assert day.proposals == []
 
 
 def test_first_contact_alone_only_alerts(day: Day) -> None:
@@ -220,10 +271,10 @@ def test_a_released_vm_starts_afresh_and_is_caught_again(day: Day) -> None:
 
 
 def test_unanswered_proposals_are_asked_again(day: Day) -> None:
-    """Without an answer a proposal stays outstanding, once, and is repeated as it was."""
+    """Without an answer the highest step that was proposed stays outstanding, once, and is repeated as it was."""
     day.pass_([*workload(START, BEGIN + 8, 5), *scan()], BEGIN + 8, accept=False)
     assert day.accused() == ["web1"]
-    assert [dict(m.data) for m in day.live.outstanding()] == [data for _, data in day.proposals]
+    assert [dict(m.data) for m in day.live.outstanding()] == [day.proposals[-1][1]]
 
 
 def test_flows_are_remembered_for_questions(day: Day) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.attribute import SIDE
-from analyzer.flows import ACK, PSH, RST, SYN, Array, FlowState
+from analyzer.flows import ACK, FIN, PSH, RST, SYN, Array, FlowState
 from analyzer.pair import ANSWER_SECONDS, IDLE_SECONDS, SILENT_SECONDS, FlowTable, flow_keys
 
 CLIENT, SERVER = (1, 40000), (2, 443)
@@ -41,6 +41,21 @@ def test_initiator_is_who_sent_the_syn(client: tuple[int, int], server: tuple[in
         assert opened_by(FlowTable(100, 1), there, back) == client
         assert opened_by(FlowTable(100, 1), back, there) == client
         assert opened_by(FlowTable(100, 1), back) == client
+
+
+@pytest.mark.parametrize("client", [(1, 40000), (9, 40000), (1, 80), (9, 80)])
+def test_a_server_that_asks_again_for_an_acknowledgement_opens_nothing(client: tuple[int, int]) -> None:
+    """Of a flood the server's SYN-ACKs go on when the flooder's port was cut, and are reset when it is back."""
+    server = (5, 8080)
+    again = side(server, client, flags=SYN | ACK, pkts=3, bytes=180)
+    reset = side(client, server, 100.001, flags=RST)
+    assert opened_by(FlowTable(100, 1), again) == client
+    assert opened_by(FlowTable(100, 1), again, reset) == client
+    assert opened_by(FlowTable(100, 1), reset, again) == client
+    table = FlowTable(100, 1)
+    for first, count in ((100.0, 1), (101.0, 1), (103.0, 2)):
+        assert opened_by(table, side(server, client, first, flags=SYN | ACK, pkts=count, bytes=60 * count)) == client
+    assert opened_by(table, side(client, server, 103.001, flags=RST)) == client
 
 
 def test_initiator_of_whole_connections_is_the_earlier_side() -> None:
@@ -132,7 +147,7 @@ def test_a_new_syn_on_the_same_ports_is_a_new_connection() -> None:
     for start in (100.0, 105.0):
         tried = [side(CLIENT, SERVER, start, flags=SYN), side(SERVER, CLIENT, start + 0.001, flags=RST | ACK)]
         assert table.update(np.concatenate(tried)).rows["state"].tolist() == [FlowState.NEW | FlowState.FAILED]
-    lasting = side((3, 50000), SERVER, 100.0, flags=SYN | ACK, pkts=3)
+    lasting = side((3, 50000), SERVER, 100.0, flags=SYN | ACK | PSH, pkts=3)
     table.update(lasting)
     lasting["last"] = 110.0
     assert table.update(lasting).rows["state"].tolist() == [0]
@@ -181,3 +196,13 @@ def test_memory_is_bounded_and_keeps_the_newest() -> None:
     newest = table.newest(1, 50).rows
     assert newest["end"].tolist() == [109.0] * 50
     assert len(table.sweep(200.0)) <= 1000
+
+
+def test_the_end_of_a_talk_that_is_reset_was_not_refused() -> None:
+    """A server's last words, to a client that has gone meanwhile: no try at the client's port, as a bare probe is."""
+    for size, failed in ((141, False), (54, True)):
+        last = side(SERVER, CLIENT, 500.0, flags=PSH | ACK | FIN, pkts=1, bytes=size)
+        reset = side(CLIENT, SERVER, 500.001, flags=RST, pkts=1, bytes=54)
+        event = FlowTable(100, 1).update(np.concatenate([last, reset])).rows[0]
+        assert (int(event["src_lo"]), int(event["src_port"])) == SERVER
+        assert bool(event["state"] & FlowState.FAILED) == failed

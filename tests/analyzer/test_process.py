@@ -115,10 +115,10 @@ class Engine:
 class Node:
     """A running analyzer with control connected to it."""
 
-    def __init__(self, folder: Path, learn_seconds: float = 3.0) -> None:
+    def __init__(self, folder: Path, learn_seconds: float = 3.0, code: str = CODE) -> None:
         self.folder = folder
         self.port = write_settings(folder, learn_seconds)
-        self.process = self.spawn()
+        self.process = self.spawn(code)
         self.control = self.connect()
         self._request = 0
         self._out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -219,8 +219,8 @@ def test_learns_judges_proposes_and_survives(node: Node) -> None:
     rule = {"id": "abc", "action": "isolate", "source_vm": "web1", "scope": "all", "source_ip": None}
     engine.say("rules", rules=[rule])
 
-    verdict = node.call("verdicts", limit=1)[1][0]
-    assert (verdict["vm"], verdict["behaviours"][0]) == ("web1", "scan")
+    told = {(verdict["vm"], verdict["behaviours"][0]) for verdict in node.call("verdicts", limit=100)[1]}
+    assert ("web1", "scan") in told
     flows = node.call("flows", vm="web1", limit=7)[1]
     assert len(flows) == 7
     assert {"src", "dst", "src_vm", "dst_port", "failed", "risk"} <= set(flows[0])
@@ -240,7 +240,7 @@ def test_learns_judges_proposes_and_survives(node: Node) -> None:
 
 
 def test_calls_that_make_no_sense_are_answered(node: Node) -> None:
-    """Unknown method, unknown VM, wrong or surplus parameters: a status, an error and a remedy."""
+    """Unknown method, unknown VM, wrong or surplus parameters: a status, error and remedy. Ctrl-C ends it in order."""
     for code, method, params in (
         (404, "dance", {}),
         (404, "flows", {"vm": "web99"}),
@@ -255,13 +255,7 @@ def test_calls_that_make_no_sense_are_answered(node: Node) -> None:
     node.control.send(Message("counters", {"dpid": 17, "time": 0.0, "n": 1}, b"123"))
     assert node.status()["phase"] == "waiting"
     assert "not understood" in node.log()
-
-
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_ends_cleanly_when_told(node: Node, sign: signal.Signals) -> None:
-    """A signal ends it at once with status 0, and its socket's file is gone."""
-    node.status()
-    node.process.send_signal(sign)
+    node.process.send_signal(signal.SIGINT)
     assert node.process.wait(DEADLINE) == 0
     assert not (node.folder / "run" / "analyzer.sock").exists()
 
@@ -276,37 +270,32 @@ def test_what_it_saw_is_archived_when_it_ends(node: Node) -> None:
     assert (archive["dropped"], archive["failures"], archive["problem"]) == (0, 0, "")
     node.process.terminate()
     assert node.process.wait(DEADLINE) == 0
+    assert not (node.folder / "run" / "analyzer.sock").exists()
     rows = query.flows(node.folder / "state" / "flows", query.Filter(vm="db1", segment="web")).read_all().to_pylist()
     assert sorted(row["src_port"] for row in rows) == list(range(40_000, 40_020))
     assert {(row["src_pkts"], row["dst_pkts"], row["decision"]) for row in rows} == {(6, 5, "allowed")}
 
 
-def test_ends_when_nobody_wants_it(node: Node) -> None:
+def test_ends_when_nobody_wants_it(tmp_path: Path) -> None:
     """Without control for its time the process ends with status 0; with control it stays."""
-    node.process.terminate()
-    node.process.wait(DEADLINE)
-    node.control.close()
-    node.process = node.spawn("from analyzer import process; process.ORPHAN_SECONDS = 1.0; " + CODE)
-    node.control = node.connect()
+    node = Node(tmp_path, code="from runtime import ending; ending.ORPHAN_SECONDS = 1.0; " + CODE)
     began = time.monotonic()
     until(lambda: node.status()["uptime_seconds"] > 2.5, "it stays while control is there")
     assert time.monotonic() - began > 1.0
     node.control.close()
     assert node.process.wait(DEADLINE) == 0
     assert "nobody has asked for the analyzer" in node.log()
+    node.end()
 
 
-def test_a_taken_port_is_one_line(node: Node, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A second analyzer at the same NetFlow port ends with status 1 and one line that names port and setting."""
-    node.status()
-    folder = tmp_path_factory.mktemp("second")
-    write_settings(folder, 1)
-    text = (folder / "dynseg.yaml").read_text()
-    port = yaml.safe_load(text)["netflow"]["port"]
-    (folder / "dynseg.yaml").write_text(text.replace(str(port), str(node.port)))
-    env = {**os.environ, "DYNSEG_CONFIG": str(folder / "dynseg.yaml")}
+def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
+    """Where somebody else has the NetFlow port it ends with status 1 and a last line that names port and setting."""
+    port = write_settings(tmp_path, 1)
+    env = {**os.environ, "DYNSEG_CONFIG": str(tmp_path / "dynseg.yaml")}
     command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", port))
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == 1
-    assert len(done.stderr.splitlines()) == 1
-    assert f"netflow.port: cannot collect NetFlow at 127.0.0.1:{node.port}/udp" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"netflow.port: cannot collect NetFlow at 127.0.0.1:{port}/udp" in done.stderr.splitlines()[-1]

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.recordings import HEADER, office, row, write
 
-from analyzer import replay
+from analyzer import core, replay
 from analyzer.csvflows import NEEDED, read
 from analyzer.flows import FlowState, address_text
 from analyzer.site import FlowFileError, Site
@@ -61,7 +61,8 @@ def test_a_scanner_is_isolated_and_nobody_else(recording: Recording) -> None:
     steps = [("restrict", "10.0.0.105"), ("isolate", "10.0.0.105")]
     assert [(rule["action"], rule["subject"]) for rule in acting] == steps
     assert 1000 <= acting[0]["time"] <= 1003
-    assert "scan" in acting[0]["reasons"][0]
+    assert "searching" in acting[0]["reasons"][0]
+    assert "scan" in " ".join(acting[1]["reasons"])
     assert len(recording.scores) == len(recording.rows)
     is_scan = np.array([",1,1,60,40," in r for r in recording.rows])
     values = np.array(recording.scores)
@@ -81,6 +82,18 @@ def test_a_prefix_gives_the_prefix_of_the_output(recording: Recording, tmp_path:
     assert early == recording.rules[: len(early)]
     last = float(rows[count - 1].split(",")[1]) if count else 0.0
     assert len(early) >= sum(rule["time"] < last - replay.STEP_SECONDS for rule in recording.rules)
+
+
+@pytest.mark.parametrize(("name", "value"), [("AT_ONCE", 1), ("WORTH_A_THREAD", 1 << 30)])
+def test_how_it_is_worked_on_changes_nothing(
+    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int
+) -> None:
+    """Scores and rules are the same when few steps are worked on at once, or in one thread; also while learning."""
+    assert len(recording.rows) > 2 * core.CORRECTED >= core.WORTH_A_THREAD
+    monkeypatch.setattr(core, name, value)
+    scores, rules = run(tmp_path / "few", recording.test, [recording.train])
+    assert scores == pytest.approx(recording.scores, abs=1e-3)
+    assert rules == recording.rules
 
 
 def test_without_training_a_blatant_scan_is_still_seen(recording: Recording, tmp_path: Path) -> None:
@@ -183,7 +196,7 @@ def test_wrong_networks_are_refused() -> None:
 CELL = st.sampled_from(["", "1", "-1", "1e400", "nan", "10.0.0.1", "x", "\x00", '"', "65536", "fe80::1", "tcp", "٣"])
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(CELL, min_size=17, max_size=19), max_size=4))
 def test_no_cells_upset_the_reader(tmp_path: Path, rows: list[list[str]]) -> None:
     """Any cells at all are either read as flows or refused as a FlowFileError, never anything else."""

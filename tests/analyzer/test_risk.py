@@ -8,31 +8,34 @@ from hypothesis import strategies as st
 
 from analyzer.advisor import AGAIN_SECONDS, Advisor
 from analyzer.risk import (
+    AGREE_P,
     BLATANT,
     CALM,
     CLEAR,
     HALF_LIFE,
     MOST_ALONE,
     OVERWHELMING,
+    SURE_P,
     Finding,
     Verdict,
     advised,
     decayed,
     fisher,
     flow_risk,
+    needed_at_once,
     risk_of,
     risk_of_p,
     risk_of_strength,
 )
 
 FINDINGS = st.builds(
-    Finding, st.just("scan"), st.just("T1046"), st.floats(1, 1e6), st.just("scan: 9 of 9"), st.booleans()
+    Finding, st.just("scan"), st.just("T1046"), st.floats(1, 1e6), st.just("scan: 9 of 9".__str__), st.booleans()
 )
 
 
 def verdict(vm: int = 1, risk: float = 80.0, confirmed: bool = True, time: float = 100.0) -> Verdict:
     """A verdict about a VM, or (vm 0) about an outside address."""
-    finding = Finding("scan", "T1046", 5.0, "scan: tried 100 services", True)
+    finding = Finding("scan", "T1046", 5.0, "scan: tried 100 services".__str__, True)
     address = None if vm else (0, 0xFFFF_CB00_7142)
     action = "isolate" if confirmed else "alert"
     return Verdict(vm, vm, address, time, risk, 1e-4, (finding,), confirmed, action)
@@ -77,8 +80,8 @@ def test_what_is_in_force_is_not_asked_for_until_released() -> None:
     assert advisor.decided(proposal.number, accepted=True) is proposal
     assert advisor.outstanding() == []
     assert advisor.advise([verdict(1, time=500)]) == []
-    assert advisor.set_in_force({1}) == set()
-    assert advisor.set_in_force(set()) == {1}
+    assert advisor.set_in_force({1: "isolate"}) == set()
+    assert advisor.set_in_force({}) == {1}
     assert len(advisor.advise([verdict(1, time=501)])) == 1
 
 
@@ -114,35 +117,43 @@ def test_two_tails_make_one(first: float, second: float) -> None:
 
 def found(strength: float, action: str, passive: bool = False) -> tuple[Finding, ...]:
     """One finding."""
-    return (Finding("x", "T1", strength, "x: 9", action != "alert", action, passive),)
+    return (Finding("x", "T1", strength, "x: 9".__str__, action != "alert", action, passive),)
 
 
 def test_the_ladder_is_climbed_by_evidence() -> None:
     """A first step for a clear effect with the baseline, isolation after two of three, nothing for what only alerts."""
     isolates = found(BLATANT, "isolate")
-    assert advised(isolates, False, False, False) == "alert"
-    assert advised(isolates, True, False, False) == "restrict"
-    assert advised(isolates, False, True, False) == "isolate"
-    assert advised(found(OVERWHELMING, "isolate"), False, False, True) == "restrict"
-    assert advised(found(CLEAR, "isolate"), False, False, True) == "alert"
-    assert advised(found(CLEAR, "isolate"), False, False, True, CLEAR) == "restrict"
-    assert advised(found(100, "alert"), True, True, True) == "alert"
+    assert advised(isolates, np.inf, False, False) == "alert"
+    assert advised(isolates, BLATANT, False, False) == "restrict"
+    assert advised(isolates, np.inf, True, False) == "isolate"
+    assert advised(found(OVERWHELMING, "isolate"), np.inf, False, True) == "restrict"
+    assert advised(found(CLEAR, "isolate"), np.inf, False, True) == "alert"
+    assert advised(found(CLEAR, "isolate"), np.inf, False, True, CLEAR) == "restrict"
+    assert advised(found(100, "alert"), 1.0, True, True) == "alert"
+
+
+def test_the_rarer_the_window_the_less_is_needed_at_once() -> None:
+    """What is as rare as two windows together needs its floor, one in twenty more; what is common never suffices."""
+    learned, outside = np.array([SURE_P, AGREE_P, 2 * AGREE_P, 1.0]), np.array([False, False, False, True])
+    assert needed_at_once(learned, outside).tolist() == [1.0, BLATANT, np.inf, BLATANT]
 
 
 def test_victims_are_limited_and_strangers_denied() -> None:
     """What is done to a subject leads to its relief when it goes on; who knocks in vain is denied at once."""
-    assert advised(found(9, "rate_limit", passive=True), True, True, False) == "alert"
-    assert advised(found(9, "rate_limit", passive=True), False, False, True) == "rate_limit"
-    assert advised(found(1, "deny"), True, False, False) == "deny"
+    assert advised(found(9, "rate_limit", passive=True), 1.0, True, False) == "alert"
+    assert advised(found(9, "rate_limit", passive=True), np.inf, False, True) == "rate_limit"
+    assert advised(found(1, "deny"), 1.0, False, False) == "deny"
 
 
 def test_a_higher_step_follows_a_lower_one() -> None:
-    """After a restriction an isolation is asked for, not the other way round; without steps only what is confirmed."""
-    stepping = Advisor(steps=True)
+    """After a restriction an isolation is asked for, not the other way round; what the engine chose instead counts."""
+    advisor = Advisor()
     first, second = replace(verdict(1), action="restrict", confirmed=False), verdict(1)
-    (proposal,) = stepping.advise([first])
-    stepping.decided(proposal.number, accepted=True)
-    assert [p.action for p in stepping.advise([second])] == ["isolate"]
-    assert stepping.advise([first]) == []
-    assert Advisor().advise([first]) == []
-    assert [p.action for p in Advisor().advise([second])] == ["isolate"]
+    (proposal,) = advisor.advise([first])
+    advisor.decided(proposal.number, accepted=True)
+    (proposal,) = advisor.advise([second])
+    assert proposal.action == "isolate"
+    assert advisor.advise([first]) == []
+    advisor.decided(proposal.number, accepted=True)
+    advisor.set_in_force({1: "restrict"})
+    assert [p.action for p in advisor.advise([second])] == ["isolate"]

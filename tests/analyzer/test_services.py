@@ -4,13 +4,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer import services
+from analyzer.dealings import Dealings
 from analyzer.flows import FLOW, TCP, FlowState
 from analyzer.observe import Novelty
-from analyzer.services import PAUSE, VISIT, Services
+from analyzer.services import PAUSE, VISIT, Services, blame
 
 Event = tuple[float, int, int, bool, int]
 EVENTS = st.lists(
@@ -31,13 +32,19 @@ def flows(events: list[Event]) -> np.ndarray:
     return rows
 
 
-def update(to: Services, rows: np.ndarray) -> services.Dealings:
+def update(to: Services, rows: np.ndarray) -> Dealings:
     """All peers unknown, nobody excused."""
     yes, no = np.ones(len(rows), bool), np.zeros(len(rows), bool)
-    return to.update(rows["src_vm"].astype(np.int64), rows, Novelty(yes, yes, yes), no)
+    edges = np.array([0, len(rows)])
+    return to.update(edges, rows["src_vm"].astype(np.int64), rows, Novelty(yes, yes, yes), no).dealings
 
 
-@settings(max_examples=60)
+def risk(of: Services, rows: np.ndarray) -> list[float]:
+    """Of the dealings that VMs' flows belong to; 0 where there is none."""
+    slots = of.slots(rows["src_vm"].astype(np.int64), rows)
+    return np.where(slots >= 0, of.table.rows["risk"][slots], 0.0).tolist()
+
+
 @given(EVENTS, st.integers(1, 7))
 def test_dealings_hold_what_a_list_would(events: list[Event], batch: int) -> None:
     """However the connections are cut into batches: their number, failures, bytes, and the pauses between visits."""
@@ -73,6 +80,15 @@ def test_a_long_silence_begins_anew() -> None:
     assert again.rows[["opened", "failed", "bytes_out", "gaps"]].tolist() == [(1.0, 0.0, 7.0, 0.0)]
 
 
+def test_what_is_known_by_now_is_new_no_more() -> None:
+    """A service that was unheard of when a VM turned to it first, and was learned meanwhile, is no longer told of."""
+    made, rows = Services(3), flows([(0, 1, 1, False, 10)])
+    assert update(made, rows).rows["unheard"].all()
+    no = np.zeros(1, bool)
+    known = made.update(np.array([0, 1]), np.ones(1, np.int64), rows, Novelty(no, no, no), no).dealings
+    assert len(known) == 0
+
+
 def test_sizes_come_from_finished_flows() -> None:
     """Alike messages have no spread, others have one; flows of unknown dealings are nobody's."""
     made = Services(3)
@@ -92,10 +108,10 @@ def test_blame_stays_with_the_dealing() -> None:
     made = Services(3)
     rows = flows([(1.0, 1, 1, False, 5), (1.0, 1, 2, False, 5)])
     touched = update(made, rows)
-    made.blame(touched.slots[touched.rows["dst_lo"] == 1], np.array([70.0]), 1.0)
-    assert made.risk(np.array([1, 1]), rows)[0].tolist() == [70.0, 0.0]
+    blame(made.table, touched.keys[touched.rows["dst_lo"] == 1], np.array([70.0]), np.array([1.0]), 0, 1)
+    assert risk(made, rows) == [70.0, 0.0]
     made.forget(np.array([1]))
-    assert made.risk(np.array([1, 1]), rows)[0].tolist() == [0.0, 0.0]
+    assert risk(made, rows) == [0.0, 0.0]
 
 
 def test_forged_flows_and_answers_are_not_dealings() -> None:

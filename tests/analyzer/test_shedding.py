@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.flows import FlowBatch, FlowState
@@ -69,7 +69,6 @@ def test_another_salt_chooses_others() -> None:
     assert (one & other).sum() < 300
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=40), st.integers(0, 100_000))
 def test_the_level_fills_the_room(counts: list[int], room: int) -> None:
     """Nobody has more than the level, and all together have what there is room for."""

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analyzer.flows import FlowState
-from benchmarks.analyzer import score
+from benchmarks.analyzer import poison, score
 from benchmarks.analyzer.load import START, VMS, Load
 
 
@@ -30,10 +31,20 @@ def test_rows_of_a_score_are_its_figures(tmp_path: Path) -> None:
     }  # fmt: skip
     file = tmp_path / "score.json"
     file.write_text(json.dumps({"total": total, "cases": []}))
-    found = {row.measure: row for row in score.rows(print, file)}
+    (tmp_path / "reference-knn.json").write_text(json.dumps({"total": {**total, "macro_auc": 0.7}, "cases": []}))
+    found = {row.measure: row for row in score.rows(print, file, tmp_path)}
+    assert (found["macro AUC"].peer, found["macro AUC"].peer_value) == ("best reference, knn", 0.7)
+    assert found["macro TPR at 0.1 % FPR"].peer is None
     assert found["attack cases acted on"].value == 0.5
     assert found["false alerts a host-day"].value == 0.5
     assert found["macro TPR at 0.1 % FPR"].met is False
-    (missing,) = score.rows(print, tmp_path / "none.json")
+    (missing,) = score.rows(print, tmp_path / "none.json", tmp_path)
     assert missing.value is None
     assert "score.py" in str(missing.reason)
+
+
+@pytest.mark.slow
+def test_attacks_among_the_training_hide_none() -> None:
+    """Three flows in a thousand, or a little more each day while it learns on: at most 5 points are lost."""
+    found = poison.rows(lambda _: None, poison.Size(learned=4000, judged=2000, bad=40, days=2))
+    assert [row.met for row in found] == [True, True], [row.reason for row in found]

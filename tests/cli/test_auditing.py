@@ -73,3 +73,41 @@ def test_no_log_yet_is_told(tmp_path: Path) -> None:
     result = run(tmp_path, "verify")
     assert result.exit_code == 1
     assert "there is no audit database" in result.stderr
+
+
+def test_an_export_is_proven_by_its_lines(node: Path) -> None:
+    """In both formats, from a file or the input; an altered line is named."""
+    for form, begin in (("ocsf", "{"), ("cef", "<110>1 ")):
+        lines = run(node, "export", "--format", form).stdout.splitlines()
+        assert len(lines) == 3
+        assert all(line.startswith(begin) for line in lines)
+        file = node / form
+        file.write_text("\n".join(lines) + "\n")
+        assert run(node, "verify", "--export", str(file)).stdout.startswith("3 records, unbroken; head ")
+        file.write_text("\n".join(line.replace("web1", "web2") for line in lines))
+        result = run(node, "verify", "--export", str(file))
+        assert (result.exit_code, result.stderr) == (1, "BROKEN: line 1: row 1 was altered\n")
+
+
+def test_an_export_begins_when_it_is_told_to(node: Path) -> None:
+    """And proves what it has."""
+    lines = run(node, "export", "--since", "1790000001", "--until", "1790000001").stdout.splitlines()
+    assert [json.loads(line)["metadata"]["sequence"] for line in lines] == [2]
+
+
+def test_what_was_in_force_is_rebuilt(node: Path) -> None:
+    """At a moment; of now it is compared with what the database holds, and a difference is told."""
+    store = Store(node / "dynseg.sqlite")
+    store.write([Entry(1_790_000_010.0, "anna", "policy", {"version": 1, "digest": "d", "rules": 0})])
+    store.write([Entry(1_790_000_020.0, "anna", "hold", {"on": True})])
+    store.close()
+    before = json.loads(run(node, "replay", "--at", "1790000012", "--json").stdout)
+    assert (before["seq"], before["policy"]["version"], before["hold"], before["rules"]) == (4, 1, False, [])
+    result = run(node, "replay", "--json")
+    assert result.exit_code == 1
+    now = json.loads(result.stdout)
+    assert (now["hold"], now["differences"]) == (
+        True,
+        ["the database holds version 0 of the policy, the records say 1"],
+    )
+    assert "DIFFERENT: the database holds version 0" in run(node, "replay").stderr

@@ -84,7 +84,7 @@ def test_apply_sends_the_text_and_where_its_lists_are(node: Node, tmp_path: Path
     file.write_text("# mine\nrules: []\n")
     result = run(node, "policy", "apply", str(file))
     assert result.exit_code == 0, result.output
-    assert asked("lay_down") == {"text": "# mine\nrules: []\n", "folder": str(tmp_path)}
+    assert asked("lay_down") == {"text": "# mine\nrules: []\n", "folder": str(tmp_path), "file": str(file)}
     assert "version: 3" in result.stdout
 
 

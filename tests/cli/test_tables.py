@@ -19,6 +19,11 @@ def test_every_row_has_a_line(rows: list[dict[str, object]]) -> None:
     assert all(len(line) <= 3 * WIDEST + 4 for line in lines)
 
 
+def test_a_cell_is_one_line() -> None:
+    """Whatever somebody has written into it."""
+    assert table([{"a": "one\ntwo", "b": "x"}], ("a", "b")).splitlines()[1] == "one two  x"
+
+
 def test_a_sheet_indents_what_is_within() -> None:
     """Mappings and lists of mappings stand under their key."""
     shown = sheet({"a": 1, "b": {"c": True}, "d": [{"e": 1.5, "f": None}], "g": {}})

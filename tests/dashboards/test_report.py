@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.browser import browse, covered
+from support.page import Page
 from support.report import START, failing, sample
 
 from dashboards.model import DemoReport, ProbeSeries, ReportLink, ReportRule, RiskPoint
@@ -20,33 +19,6 @@ from dashboards.strips import cells, loss_words, runs
 from dashboards.svg import TimeScale
 from dashboards.timeline_view import FLAG, spread
 from dashboards.topology_view import levels_of, place
-
-VOID = {"meta", "link", "br", "hr", "img", "input"}
-
-
-class Page(HTMLParser):
-    """The page's text, its addresses, and whether every element is closed."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.addresses: list[str] = []
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.feed(html)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "action")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +85,7 @@ NAMES = st.sampled_from(["a", "b", "c"])
 TIMES = st.floats(START - 5, START + 200)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.builds(RiskPoint, TIMES, NAMES, st.floats(-10, 200), st.text(max_size=5)), max_size=8),
     st.lists(
@@ -203,19 +175,6 @@ def test_cards_do_not_overlap() -> None:
             assert ax1 <= bx0 or bx1 <= ax0 or ay1 <= by0 or by1 <= ay0
 
 
-def browse(page: Path) -> tuple[str, str]:
-    """The page as Chromium understood it, and what it said about it; nothing leaves this machine."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("Chromium is not installed (deploy/setup.sh --dev installs it)")
-    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking dump-dom"
-    flags += " disable-component-update disable-sync disable-dev-shm-usage enable-logging=stderr"
-    command = [chromium, *(f"--{flag}" for flag in flags.split()), "--host-resolver-rules=MAP * ~NOTFOUND"]
-    command += [f"--user-data-dir={page.with_suffix('.profile')}", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
 @pytest.mark.browser
 def test_a_browser_draws_it_and_has_nothing_to_object(tmp_path: Path) -> None:
     """Chromium finds all pictures, and neither an error nor a request that the page's own policy forbids."""
@@ -225,6 +184,27 @@ def test_a_browser_draws_it_and_has_nothing_to_object(tmp_path: Path) -> None:
     assert shown.count("<svg") == 5
     assert "all 8 checks hold" in shown
     assert console == ""
+
+
+def test_a_step_that_a_stronger_one_stood_for_is_no_release(good: Page) -> None:
+    """Nobody was free when it ended: its mark is not drawn, and the table says which rule stood for it."""
+    assert "stronger: 3f2a9c01" in good.text
+    assert good.words.count("released") == 1
+    assert good.words.count("restricted, isolated") == 1, "in the whole run they stand too close to be apart"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("seconds", [0.03, 0.3, 3.0, 30.0])
+def test_no_words_cover_others(tmp_path: Path, seconds: float) -> None:
+    """However close a VM's rules follow each other, their words can be read, as can all others of the pictures."""
+    data = sample()
+    step, rule, *others = data.rules
+    times = [data.attacks[0].start + 1 + n * seconds for n in range(3)]
+    rules = (
+        replace(step, created=times[0], enforced=times[0], released=times[1]),
+        replace(rule, created=times[1], enforced=times[1], released=times[2]),
+    )
+    assert covered(render(replace(data, rules=(*rules, *others))), tmp_path / "report.html") == []
 
 
 @pytest.mark.browser

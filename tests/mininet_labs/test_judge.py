@@ -12,7 +12,16 @@ from mininet_labs import judge
 from mininet_labs.agent.journal import Failure
 from mininet_labs.attacks.catalogue import Attack
 from mininet_labs.crew import Work
-from mininet_labs.evidence import Evidence, Explained, Release, Strike, false_rules, flows_again, unexplained_failures
+from mininet_labs.evidence import (
+    Barred,
+    Evidence,
+    Explained,
+    Release,
+    Strike,
+    false_rules,
+    flows_again,
+    unexplained_failures,
+)
 from mininet_labs.instruments import Echo, Probe, Watch
 
 
@@ -41,7 +50,8 @@ def told(agree: bool = True, **policy: Any) -> dict[str, Any]:
 
 
 def strike(**more: Any) -> Strike:
-    watch = Watch(attack=(100.5, 101.0, 103.0), other=(99.0,), delivered=(100.6, 101.04), missed=0)
+    delivered = (100.6, 101.04)
+    watch = Watch((100.5, 101.0, 103.0), (99.0,), delivered, delivered, 0)
     attack = Attack("scan", "web1", ("db1",), (), "")
     return replace(Strike(attack, 100.0, 105.0, watch, rule()), **more)
 
@@ -55,6 +65,7 @@ def evidence(**more: Any) -> Evidence:
         ended=130.0,
         strikes=(strike(),),
         releases=(Release(rule()["id"], "web1", 110.0),),
+        barred=(),
         probes={"web4>app4": back, "web1>db2": cut},
         innocent=("web4>app4",),
         echo=Echo(500, 500, 12.0, 3.0, 70.0, 0),
@@ -169,3 +180,12 @@ def test_a_policy_that_meets_nothing_is_noticed(kind: str, what: str) -> None:
 def test_an_explanation_that_is_not_right_is_noticed(answer: dict[str, Any]) -> None:
     """Policy, tables and switches have to agree, and on the rule that was meant."""
     assert failed(evidence(explained=(Explained("web1 to db1:80", "default of db", answer),))) == {"explained"}
+
+
+def test_what_a_harmful_policy_barred_is_no_failure_of_the_workload() -> None:
+    """Only the errands that it barred, and only while it did."""
+    page = Failure("pages", "web4", "app4", 80.0, 85.0, "timed out")
+    query = Failure("queries", "app1", "db1", 80.0, 85.0, "timed out")
+    late = Failure("pages", "web4", "app4", 92.0, 95.0, "timed out")
+    found = evidence(barred=(Barred(("pages",), 78.0, 90.0),), work=Work({"pages": 9}, (page, query, late)))
+    assert [failure.split()[0] for failure in unexplained_failures(found)] == ["queries", "pages"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mininet_labs.children import ROOT
+from mininet_labs.children import NICENESS, ROOT
 from mininet_labs.errors import LabError
 from mininet_labs.marks import sweep
 from mininet_labs.network import LabNetwork
@@ -72,6 +72,18 @@ def test_nothing_passes_before_a_controller_came(small: Inventory) -> None:
     """The bridges come up secure: without entries not a single packet is forwarded."""
     with LabNetwork(small) as network:
         assert _ping(network, "r2", "10.9.2.1") != 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="needs a kernel with autogroups")
+def test_programs_on_endpoints_have_low_priority(small: Inventory, tmp_path: Path) -> None:
+    """Their process and its session's group: among sessions only that counts."""
+    told = tmp_path / "told"
+    with LabNetwork(small) as network, told.open("wb") as output:
+        ask = ["sh", "-c", "nice; cat /proc/self/autogroup"]
+        assert network.popen("r1", ask, output=output).wait(10) == 0
+    niceness, group = told.read_text().splitlines()
+    assert niceness == str(NICENESS)
+    assert group.endswith(f"nice {NICENESS}")
 
 
 def test_nothing_is_left_behind(small: Inventory) -> None:

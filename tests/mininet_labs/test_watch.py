@@ -73,6 +73,18 @@ def test_the_watcher_sees_arp_and_neighbour_discovery(network: LabNetwork, tmp_p
     assert len(watch.delivered) >= 4
 
 
+def test_openings_of_an_attack_are_told_from_others(network: LabNetwork, tmp_path: Path) -> None:
+    """By their ports, where it has some; its answers are none, and nothing is lost."""
+    knock = "import socket, sys; [socket.socket().connect_ex(('10.9.2.1', int(port))) for port in sys.argv[1:]]"
+    for ports, attacking in ((), 3), ((22, 445), 2):
+        attack = Attack("t", "r1", ("b1",), (), "", openings=True, ports=ports)
+        watcher = Watcher(network, attack, PROBE_PORT, tmp_path, "watch")
+        assert network.popen("r1", ["python3", "-c", knock, "22", "8080", "445"]).wait(10) == 0
+        watch = watcher.stop()
+        assert (len(watch.attack), len(watch.passed)) == (attacking, attacking)
+        assert len(watch.other) >= 3 - attacking
+
+
 def test_after_a_cut_frames_enter_and_none_is_delivered(network: LabNetwork, tmp_path: Path) -> None:
     """The watcher tells sent from delivered."""
     assert network.popen("r1", ["ping", "-c", "1", "10.9.2.1"]).wait(10) == 0
@@ -103,6 +115,8 @@ def test_probes_come_back_and_a_cut_shows_as_loss(network: LabNetwork, tmp_path:
     cut = time.time()
     _cut("tl0", "tl0-eth2")
     wait_for("losses", lambda: any(p.returned is None for p in prober.read()["r1>b1"]), 10)
+    wait_for("others' probes", lambda: prober.returned()["r2>far"] > cut + 1.0, 10)
+    assert prober.returned()["r1>b1"] < cut + 0.5
     probes = prober.stop()
     assert loss_percent(probes["r2>far"]) == 0.0
     lost = [probe for probe in probes["r1>b1"] if probe.sent > cut + 0.5]

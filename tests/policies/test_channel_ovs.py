@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 from itertools import cycle, islice
@@ -124,6 +125,7 @@ def test_floods_neither_fill_the_channel_nor_delay_its_answers(switch: Switch, w
     syns = [wire(syn(1024 + number)) for number in range(FLOOD)]
     frames = [each for pair in zip(islice(cycle(kinds), FLOOD), syns, strict=True) for each in pair]
     sender = threading.Thread(target=wires.send, args=("loud", frames))
+    began = time.monotonic()
     sender.start()
     answers = [switch.send() for _ in range(ROUND_TRIPS)]
     while sender.is_alive():
@@ -131,7 +133,7 @@ def test_floods_neither_fill_the_channel_nor_delay_its_answers(switch: Switch, w
     sender.join()
     answers.append(switch.send())
     copied = sum(len(copies(answer.messages)) for answer in answers)
-    took = sum(answer.seconds for answer in answers)
+    took = time.monotonic() - began
     # Openings and names of the loud VM, and the answers that its mate gets.
     assert 0 < copied <= 3 * COPIES_PER_SECOND * (took + 1)
     assert max(answer.seconds for answer in answers) < MAX_ANSWER_SECONDS

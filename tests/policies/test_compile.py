@@ -24,7 +24,7 @@ from policies.translate import translate
 from topology.inventory import parse
 from topology.model import Inventory, Vm
 
-RANDOM = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(suppress_health_check=list(HealthCheck))
 
 
 def cookies(entries: Sequence[TableEntry]) -> list[int]:

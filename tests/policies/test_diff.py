@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.diff import difference
@@ -77,7 +77,6 @@ services:
 
 
 @given(documents())
-@settings(max_examples=50)
 def test_a_document_as_json_means_the_same_when_it_is_read_again(doc: PolicyDoc) -> None:
     """Export and apply are a way back."""
     assert parse_document(json.dumps(plain(doc))) == doc
@@ -85,7 +84,6 @@ def test_a_document_as_json_means_the_same_when_it_is_read_again(doc: PolicyDoc)
 
 
 @given(documents(), documents())
-@settings(max_examples=50)
 def test_no_rows_means_no_difference(one: PolicyDoc, other: PolicyDoc) -> None:
     """And every row names something that one of the two has."""
     rows = difference(one, other)

@@ -84,8 +84,8 @@ def test_every_key_becomes_a_value() -> None:
 
 
 def test_an_empty_policy_is_one() -> None:
-    """Nothing, or keys without values, is a policy without rules."""
-    for text in ("", "rules:\n", "services:\nlists:\nrules: []\n"):
+    """Keys without values are a policy without rules."""
+    for text in ("{}", "rules:\n", "services:\nlists:\nrules: []\n"):
         assert parse(text, INVENTORY, no_files).acls == ()
 
 
@@ -122,6 +122,13 @@ def test_any_among_services_is_all_traffic() -> None:
         ("services: {x: {protocol: any, source_ports: 8}}", 1, "services.x.0.source_ports", "any has no ports"),
         (rule(to="{networks: [10.0.0.1/8]}"), 5, "rules.0.to.networks.0", "write 10.0.0.0/8"),
         (rule(to="{networks: [10.0.0]}"), 5, "rules.0.to.networks.0", "no address or network"),
+        (rule(to="{networks: ['fd00::1/64']}"), 5, "rules.0.to.networks.0", "write fd00::/64"),
+        (rule(to="{networks: ['::ffff:192.0.2.0/120']}"), 5, "rules.0.to.networks.0", "write 192.0.2.0/24"),
+        (rule(to="{networks: ['fe80::1%eth0']}"), 5, "rules.0.to.networks.0", "without what follows the %"),
+        (rule(comment='"\\e[2J"'), 6, "rules.0.comment", "control character U+001B at place 1"),
+        (rule(owner='"a\\u202eb"'), 6, "rules.0.owner", "control character U+202E at place 2"),
+        ("", None, None, "is empty"),
+        ("# rules: []\n", None, None, "is empty"),
         (rule(priority=str(MAX_RANK + 1)), 6, "rules.0.priority", str(MAX_RANK)),
         (rule(tier="quarantine"), 6, "rules.0.tier", "'policy', 'operator' or 'emergency'"),
         (rule(name="abcdef012345"), 2, "rules.0.name", "another name"),
@@ -131,7 +138,7 @@ def test_any_among_services_is_all_traffic() -> None:
         ("lists: [a]", 1, "lists", "must be a mapping"),
     ],
 )
-def test_a_mistake_is_told_with_its_place_and_a_remedy(text: str, line: int, key: str, said: str) -> None:
+def test_a_mistake_is_told_with_its_place_and_a_remedy(text: str, line: int | None, key: str | None, said: str) -> None:
     """File, line, key, what is wrong, and what to write instead."""
     error = refused(text)
     assert (error.file, error.line, error.key) == ("p.yaml", line, key)
@@ -172,7 +179,7 @@ def test_lists_are_read_from_files_beside_the_policy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["192.0.2.1/24", "192.0.2", "192.0.2.0/33", "fe80::1%eth0", "-", "10.0.0.0/8 x", "\x00"]
+    "line", ["::ffff:192.0.2.1", "192.0.2.1/24", "192.0.2", "192.0.2.0/33", "fe80::1%eth0", "-", "10.0.0.0/8 x", "\x00"]
 )
 def test_a_line_that_is_no_prefix_is_named_by_number_alone(tmp_path: Path, line: str) -> None:
     """The engine may read what an operator may not, so the line itself is not shown."""

@@ -24,15 +24,10 @@ def node(tmp_path: Path) -> Iterator[Node]:
         try:
             node.start()
             node.wait_up()
-            until(lambda: enforced(node) and flows(), "the pipeline in both bridges")
+            until(lambda: node.enforced() and flows(), "the pipeline in both bridges")
             yield node
         finally:
             node.clean_up()
-
-
-def enforced(node: Node) -> bool:
-    answer = node.ask("GET", "/v1/vfns")
-    return answer.is_success and all(vfn["enforced"] for vfn in answer.json())
 
 
 def ofctl(*words: str) -> str:
@@ -68,7 +63,7 @@ def test_what_others_change_is_repaired_at_once(node: Node) -> None:
         ofctl(*change)
         until(lambda: flows() == whole, f"repaired after {change[0]}")
         until(partial(_has_drifts, node, number), "on record")
-        until(lambda: enforced(node), "read back")
+        until(node.enforced, "read back")
     drifts = audited(node, "drift")
     assert [(drift["lost"], drift["strange"]) for drift in drifts] == [(1, 0), (1, 0), (0, 1)]
     ratios = [body["enforced_ratio"] for body in audited(node, "ratio")]
@@ -120,7 +115,7 @@ def test_a_restart_writes_neither_entry_nor_meter(node: Node) -> None:
     assert node.end() == 0
     node.start()
     node.wait_up()
-    until(lambda: enforced(node), "all VFNs are read back and whole")
+    until(node.enforced, "all VFNs are read back and whole")
     assert (flows(), ofctl("dump-meters", "tc0")) == before
     assert len(audited(node, "installed")) == installed
     assert audited(node, "ratio")[-1]["enforced_ratio"] == 1.0

@@ -72,13 +72,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
         stack.callback(node.clean_up)
         node.start()
         node.wait_up()
-        until(lambda: enforced(node), "the pipeline in both bridges")
+        until(node.enforced, "the pipeline in both bridges")
         yield node
-
-
-def enforced(node: Node) -> bool:
-    answer = node.ask("GET", "/v1/vfns")
-    return answer.is_success and all(vfn["enforced"] for vfn in answer.json())
 
 
 def reaches(source: str, target: str, address: str | None = None) -> bool:

@@ -102,6 +102,21 @@ def test_a_proposal_is_carried_out_and_confirmed(site: Site) -> None:
     assert live(site) == [identity]
 
 
+@pytest.mark.parametrize("vm", ["web1", "web2", "db1"] * 4)
+def test_steps_that_are_read_back_together_leave_the_highest(site: Site, vm: str) -> None:
+    """Whichever of them is looked at first (their ids are drawn): the lesser one ends, and is not enforced after it."""
+    site.connect()
+    site.held = []
+    for number, action in enumerate(("restrict", "isolate"), 1):
+        propose(site, vm, number, action=action)
+    restriction, isolation = (answer["rule"] for answer in decided(site))
+    site.deliver_held()
+    assert site.rule(isolation)["state"] == "enforced"
+    assert site.rule(restriction)["state"] == "released"
+    kinds = [row.kind for row in site.store.audit(0, 100) if row.body.get("rule") == restriction]
+    assert kinds[-2:] == ["released", "removed"]
+
+
 def test_a_released_rule_leaves_the_switches(site: Site) -> None:
     """A release takes the entries out, is told, and is on record as removed only after a read-back."""
     site.connect()
@@ -110,7 +125,7 @@ def test_a_released_rule_leaves_the_switches(site: Site) -> None:
     identity = decided(site)[0]["rule"]
     site.held = []
     status, value = site.call("release", id=identity)
-    assert (status, value["state"], value["removed_at"]) == (200, "released", None)
+    assert (status, value["state"], value["removed_at"]) == (200, "probation", None)
     assert site.audit("removed") == []
     site.deliver_held()
     assert {vfn: switch.entries for vfn, switch in site.switches.items()} == before
@@ -118,9 +133,11 @@ def test_a_released_rule_leaves_the_switches(site: Site) -> None:
     assert site.audit("removed")[0]["rule"] == identity
     assert site.rule(identity)["removed_at"] is not None
     assert live(site) == []
-    assert [change["state"] for change in site.rule(identity)["history"]] == ["installing", "enforced", "released"]
+    assert [change["state"] for change in site.rule(identity)["history"]] == ["installing", "enforced", "probation"]
     status, value = site.call("release", id=identity)
-    assert (status, "already" in value["error"] or "released" in value["error"]) == (409, True)
+    assert (status, value["state"]) == (200, "released"), "probation ends on command, too"
+    status, value = site.call("release", id=identity)
+    assert (status, "released" in value["error"]) == (409, True)
 
 
 def test_a_rule_released_before_its_bundle_is_answered_is_removed_all_the_same(site: Site) -> None:
@@ -141,14 +158,17 @@ def test_a_rule_released_before_its_bundle_is_answered_is_removed_all_the_same(s
 
 
 def test_an_isolation_ends_by_itself(site: Site) -> None:
-    """When its time is over a rule expires and its entries leave."""
+    """When its time is over a rule's entries leave, its VM is watched for a time, and then it is over."""
     site.connect()
     propose(site)
     site.pass_time(site.settings.isolation_seconds + 1)
     identity = decided(site)[0]["rule"]
-    assert site.rule(identity)["state"] == "expired"
+    assert site.rule(identity)["state"] == "probation"
     assert passes(site, "web1", "web2")
-    assert [site.audit(kind)[0]["rule"] for kind in ("expired", "removed")] == [identity, identity]
+    site.pass_time(site.settings.probation_seconds + 1)
+    assert site.rule(identity)["state"] == "expired"
+    kinds = [row.kind for row in site.store.audit(0, 1000) if row.body.get("rule") == identity]
+    assert kinds == ["admitted", "enforced", "expiring", "removed", "probation", "expired"]
 
 
 def test_refusals_are_told_and_on_record(site: Site) -> None:
@@ -158,14 +178,15 @@ def test_refusals_are_told_and_on_record(site: Site) -> None:
     propose(site, "web1", 2, source_vm="web7")
     propose(site, "web1", 3, evidence_time=site.time.now - 3600)
     propose(site, "web1", 4)
-    propose(site, "web1", 5)
+    site.call("isolate", name="web2")
+    propose(site, "web2", 5)
     states = [(d["proposal"], d["state"]) for d in decided(site)]
     assert states == [(1, "refused"), (2, "refused"), (3, "refused"), (4, "installing"), (5, "refused")]
     reasons = [body["reason"] for body in site.audit("refused")]
     for reason, words in zip(reasons, ("protected", "web7", "3600 s old", "already"), strict=True):
         assert words in reason
     assert passes(site, "web2", "dns1") is False  # default deny, not the refused rule
-    assert sum(switch.urgent for switch in site.switches.values()) == 1
+    assert sum(switch.urgent for switch in site.switches.values()) == 2
 
 
 def test_people_isolate_allow_and_deny(site: Site) -> None:
@@ -206,7 +227,7 @@ def test_people_isolate_allow_and_deny(site: Site) -> None:
             400,
             "tcp, udp",
         ),
-        ("create", {"action": "allow", "source_ip": "10.0.0.1/8", "destination_vm": "db1"}, 400, "host bits"),
+        ("create", {"action": "allow", "source_ip": "10.0.0.1/8", "destination_vm": "db1"}, 400, "write 10.0.0.0/8"),
         (
             "create",
             {"action": "allow", "source_ip": "fd00::1", "destination_vm": "db1", "source_vm": "web1"},

@@ -113,6 +113,20 @@ def test_the_rule_comes_with_its_tier_its_author_and_a_reason(site: Site) -> Non
     assert (told["rule"], told["tier"], told["issuer"], told["why"]) == (rule["id"], "quarantine", "bert", "drill")
 
 
+def test_the_rule_comes_with_its_time_its_vfns_and_what_it_has_met(site: Site) -> None:
+    """A version's since it was laid down, a rule's until its end; a default has met packets, too."""
+    told = explained(site, "web1", "db1", port=5432)["policy"]
+    _, version = site.call("policy")
+    assert (told["since"], told["until"], told["state"]) == (version["created"], None, "enforced")
+    assert told["hits"] == {"allowed": 0, "denied": 0, "answers": 0, "observed": 0} | told["hits"]
+    _, rule = site.call("isolate", name="web1", seconds=60.0)
+    told = explained(site, "web1", "db1", port=5432)["policy"]
+    known = site.rule(rule["id"])
+    assert (told["until"], told["state"], told["vfns"]) == (known["expires"], "enforced", known["vfns"])
+    denied = explained(site, "web2", "db1", port=22)["policy"]
+    assert (denied["rule"], denied["default"], set(denied["hits"])) == (None, "db", set(told["hits"]))
+
+
 def test_an_isolated_vm_is_cut_at_the_first_table(site: Site) -> None:
     """In both directions, by the rule's name; at the VM's VFN, wherever the packet comes from."""
     _, rule = site.call("isolate", name="web1")
@@ -183,6 +197,19 @@ def test_a_switch_elsewhere_is_not_asked(site: Site) -> None:
     assert "not what ofproto/trace writes: 'what?'" in [row["by"] for row in value["vfns"]]
 
 
+GROUPS = (
+    "ff02::1",
+    "224.0.0.251",
+    "255.255.255.255",
+    "0.0.0.0",
+    "::",
+    "127.0.0.1",
+    "::1",
+    "::ffff:192.0.2.1",
+    "fe80::1%a",
+)
+
+
 @pytest.mark.parametrize(
     ("params", "said"),
     [
@@ -192,6 +219,8 @@ def test_a_switch_elsewhere_is_not_asked(site: Site) -> None:
             {"source": "lab1", "destination": "fd00::3"},
             "destination: lab1 and fd00::3 have no address family in common",
         ),
+        ({"source": "web1", "destination": "10.0.0.1"}, "destination: web1 talks to itself"),
+        *(({"source": "web1", "destination": group}, f"{group} is not the address of one host") for group in GROUPS),
         ({"source": "web1", "destination": "db1", "source_address": "x"}, "source_address: 'x' is no address"),
         ({"source": "web1", "destination": "db1", "protocol": "any"}, "protocol: "),
         ({"source": "web1", "destination": "db1", "port": -1}, "port: "),

@@ -17,7 +17,7 @@ ENTRIES = {
     1: TableEntry(Table.ENFORCEMENT, 9, (), MARKED, Table.COMMIT, ("sql",)),
     2: TableEntry(Table.ENFORCEMENT, 8, (), (), None, ("cut",)),
     3: TableEntry(Table.ENFORCEMENT, 7, (), MARKED, Table.LOOKUP, ("no",)),
-    4: TableEntry(Table.REVERSE, 9, (), (), Table.FORWARD, ("sql",)),
+    4: TableEntry(Table.REVERSE, 9, (), (), Table.SENT, ("sql",)),
     5: TableEntry(Table.REVERSE, 8, (), (), Table.DENIED, ("no",)),
     6: TableEntry(Table.DENIED, 5, (Field(MARK, 6),), (), None, ("no", "never")),
     7: TableEntry(Table.DENIED, 5, (Field(MARK, OUTSIDE_PORT + 3),)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
+import yaml
 
 from policies.acl import Policy
 from policies.document import parse
@@ -102,7 +103,7 @@ def test_egress_alone_is_imported() -> None:
         ("operator: In", "operator: NotIn", 14, "operator NotIn has no meaning here"),
         ("kubernetes.io/metadata.name: lab", "team: blue", 13, "by labels of theirs"),
         ("192.0.2.128/25]", "192.0.2.0/24]", 10, "leaves nothing of the block"),
-        ("192.0.2.0/24,", "192.0.2.1/24,", 10, "is no network"),
+        ("192.0.2.0/24,", "192.0.2.1/24,", 10, "write 192.0.2.0/24"),
         ("[Ingress]", "[Ingress, Egress]", 4, "limits one direction"),
         ("kind: NetworkPolicy", "kind: Deployment", 2, "'NetworkPolicy'"),
         (", namespace: shop", "", 3, "no namespace"),
@@ -122,6 +123,23 @@ def test_what_does_not_map_is_refused_with_its_line(old: str, new: str, line: in
 def test_policies_without_a_namespace_belong_to_a_segment_that_is_named() -> None:
     """By an option."""
     assert "segment: lab" in convert(DB.replace(", namespace: shop", ""), "k.yaml", "lab")
+
+
+@pytest.mark.parametrize(
+    "kind", ["apiVersion: v1\nkind: List", "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList"]
+)
+def test_what_kubectl_prints_is_read_item_by_item(kind: str) -> None:
+    """Several in a list, with all that a cluster writes into them; mistakes are told with their line in the file."""
+    items = [
+        text.replace("---\n", "").replace("metadata: {", "metadata: {uid: 7, generation: 1, ") for text in (DB, OTHERS)
+    ]
+    indented = ["  - " + text.rstrip("\n").replace("\n", "\n    ") + "\n    status: {}\n" for text in items]
+    listed = f"{kind}\nitems:\n{''.join(indented)}metadata: {{resourceVersion: ''}}\n"
+    assert convert(listed, "k.yaml") == convert(DB + OTHERS, "k.yaml")
+    assert yaml.safe_load(convert(f"{kind}\nitems: []\n", "k.yaml")) == {"rules": []}
+    with pytest.raises(PolicyError) as caught:
+        convert(listed.replace("port: 5432", "port: sql"), "k.yaml")
+    assert caught.value.line == 3 + DB.splitlines().index("    ports: [{protocol: TCP, port: 5432}]") + 1
 
 
 def test_an_empty_file_is_no_policy() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policies.lifecycle import RETRY_SECONDS_MAX, RuleRecord, backoff, due, expired, move, next_time
+from policies.lifecycle import OVER, RETRY_SECONDS_MAX, Deadlines, RuleRecord, backoff, due_at, move
 from policies.rules import Action, RuleState, SegmentationRule
 from runtime.errors import PolicyError
 
 RULE = SegmentationRule("a" * 12, Action.ISOLATE, "anna", 0.0, source_vm="web1", expires=100.0)
+LEAVING = (RuleState.EXPIRING, RuleState.PROBATION)
 NEW = RuleRecord(RULE, RuleState.INSTALLING, 0.0, ("v1",))
 
 
@@ -26,9 +29,13 @@ def test_no_sequence_of_moves_leads_out_of_an_end(states: list[RuleState]) -> No
             continue
         assert not before.over
         assert record.changed_at == now
-        assert not (before.state is RuleState.ENFORCED and not record.over)
-        assert (record.ended_at is not None) == record.over
-    assert record.leaving == (record.state in (RuleState.RELEASED, RuleState.EXPIRED))
+        assert not (before.ended_at is not None and record.ended_at != before.ended_at)
+        assert not (before.state is RuleState.ENFORCED and record.ended_at is None)
+        assert (record.ended_at is not None) == (record.state in OVER or record.state in LEAVING)
+    # What waits for approval is in no switch, so it does not have to leave any.
+    waited = record.ended_at is not None and record.removed_at is not None
+    assert record.leaving == (record.ended_at is not None and not waited)
+    assert not waited or (RuleState.PROPOSED in states and record.over)
 
 
 def test_a_failed_rule_is_due_later_each_time() -> None:
@@ -39,8 +46,7 @@ def test_a_failed_rule_is_due_later_each_time() -> None:
         assert record.retry_at is not None
         waits.append(record.retry_at - now)
         now = record.retry_at
-        assert due([record], now - 0.1) == []
-        assert due([record], now) == [record]
+        assert due_at(replace(record, rule=replace(RULE, expires=None))) == now
         record = move(record, RuleState.INSTALLING, now)
     assert waits == sorted(waits)
     assert waits[0] < waits[1]
@@ -48,14 +54,39 @@ def test_a_failed_rule_is_due_later_each_time() -> None:
     assert move(record, RuleState.ENFORCED, now).attempts == 0
 
 
-def test_rules_end_when_their_time_is_over() -> None:
-    """Expiry concerns what has not ended, at its very second."""
-    assert expired([NEW], 99.9) == []
-    assert expired([NEW], 100.0) == [NEW]
-    ended = move(NEW, RuleState.RELEASED, 50.0)
-    assert expired([ended], 200.0) == []
-    assert next_time([NEW, ended]) == 100.0
-    assert next_time([ended]) is None
+def test_a_rule_is_due_when_something_happens_to_it_next() -> None:
+    """The end of its time while it stands, the next try if that is sooner, the end of waiting, and never when over."""
+    failed = move(NEW, RuleState.FAILED, 10.0)
+    assert (due_at(NEW), due_at(failed)) == (100.0, failed.retry_at)
+    assert due_at(move(move(NEW, RuleState.FAILED, 99.0), RuleState.INSTALLING, 99.5)) == 100.0
+    assert due_at(replace(NEW, state=RuleState.PROPOSED, until=50.0)) == 50.0
+    expiring = move(NEW, RuleState.EXPIRING, 100.0)
+    assert due_at(expiring) is None, "it waits for the switches"
+    assert due_at(replace(move(expiring, RuleState.PROBATION, 101.0), until=200.0)) == 200.0
+    assert due_at(move(expiring, RuleState.EXPIRED, 101.0)) is None
+
+
+def test_what_was_only_proposed_never_has_to_leave() -> None:
+    """A proposal that ends was in no switch; any other ended rule may still be there."""
+    waiting = replace(NEW, state=RuleState.PROPOSED)
+    assert not move(waiting, RuleState.EXPIRED, 5.0).leaving
+    assert move(NEW, RuleState.ROLLED_BACK, 5.0).leaving
+    assert move(move(NEW, RuleState.EXPIRING, 5.0), RuleState.PROBATION, 6.0).leaving
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.floats(0, 100)), max_size=60), st.floats(0, 100))
+def test_deadlines_are_those_set_last(changes: list[tuple[str, float | None]], now: float) -> None:
+    """Whatever was set before, each rule is due once, at its last time, and the earliest comes first."""
+    deadlines, expected = Deadlines(), dict[str, float | None]()
+    for identity, time in changes:
+        deadlines.set(identity, time)
+        expected[identity] = time
+    times = {identity: time for identity, time in expected.items() if time is not None}
+    assert deadlines.next_time() == min(times.values(), default=None)
+    taken = deadlines.take(now)
+    assert sorted(taken) == sorted(identity for identity, time in times.items() if time <= now)
+    assert [times[identity] for identity in taken] == sorted(times[identity] for identity in taken)
+    assert deadlines.take(now) == []
 
 
 def test_a_move_that_cannot_be_says_so() -> None:

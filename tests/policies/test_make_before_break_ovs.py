@@ -99,4 +99,4 @@ def test_an_edit_that_takes_the_allow_away_is_noticed(site: Site) -> None:
             site.change(Policy(edit, base))
             site.change(edited(base, edit))
     assert min(talk.lost.values()) > 0
-    assert min(talk.sent.values()) > 2 * max(talk.lost.values())
+    assert min(talk.sent.values()) > max(talk.lost.values()), "while it is allowed they pass"

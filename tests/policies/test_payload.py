@@ -8,7 +8,7 @@ from itertools import count, islice
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.network import ends, ip_packet
 
@@ -94,7 +94,6 @@ def test_what_is_copied(source: str, target: str, transport: dict[str, int], cop
     version=st.sampled_from([0, 1]),
     transport=st.sampled_from([PUSH, ACK, SYN, DATAGRAM, {**DATAGRAM, "udp_dst": 53}, {**DATAGRAM, "udp_src": 53}]),
 )
-@settings(max_examples=80, deadline=None)
 def test_copying_is_never_in_the_way(ends: list[str], version: int, transport: dict[str, int]) -> None:
     """A packet goes where it would go without; and whatever else is copied of it still is."""
     source, target = ends
@@ -110,7 +109,6 @@ def test_copying_is_never_in_the_way(ends: list[str], version: int, transport: d
 
 
 @given(st.lists(st.frozensets(st.sampled_from(["web1", "web2", "shut1", "far1"])), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
 def test_a_compiler_that_remembers_finds_the_same(history: list[frozenset[str]]) -> None:
     """After any sequence of consents, at both VFNs; what does not change stays the same layers."""
 

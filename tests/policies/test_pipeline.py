@@ -31,7 +31,7 @@ from policies.pipeline.compile import compile_vfn
 from policies.reference import decide
 from policies.rules import Action, FirewallRule, Scope, SegmentationRule, Tier, Verdict
 from policies.simulate import Simulator
-from policies.translate import acl_of, translate
+from policies.translate import acls_in, translate
 from topology.addresses import mac_number
 from topology.inventory import parse
 from topology.model import Address, Inventory, OutsidePort, Vm
@@ -60,10 +60,10 @@ def allowed(
 ) -> bool:
     """May a packet that opens nothing known pass, by the reference? None: asking for the address."""
     (a, source), (b, target) = sender, receiver
-    if any(rule.scope is Scope.ALL and rule.source_vm in (a.name, b.name) for rule in rules if rule.source_vm):
+    cutting = (rule for rule in rules if rule.action is Action.ISOLATE and rule.scope is Scope.ALL)
+    if any(rule.source_vm in (a.name, b.name) for rule in cutting):
         return False
-    found = (acl_of(firewall) for rule in rules for firewall in translate(rule, inventory))
-    acls = [acl for acl in dict.fromkeys(found) if acl is not None]
+    acls = [*dict.fromkeys(acls_in(firewall for rule in rules for firewall in translate(rule, inventory)))]
     one, other = (end.name if isinstance(end, Vm) else None for end in (a, b))
     packet = replace(_packet(source, target, transport), source=one, destination=other)
     return decide(inventory, Policy(), acls, packet).verdict is Verdict.ALLOW

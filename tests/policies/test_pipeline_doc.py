@@ -31,6 +31,9 @@ def test_no_table_of_the_example_is_empty() -> None:
     assert {entry.table for entry in entries} == set(Table)
     assert {rule for entry in entries for rule in entry.rules} == {
         "5ca1ab1e0001",
+        "5ca1ab1e0002",
+        "5ca1ab1e0003",
+        "5ca1ab1e0004",
         "web-to-sql",
         "lab-updates",
         "no-bad-hosts",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from support.frames import frame, packets
-from support.network import asking, ends, ip_packet, networks, rules_for
+from support.network import OUTSIDE_ADDRESSES, asking, ends, ip_packet, lengths, networks, rules_for
 from support.openflow import Switch, bridge, trace
 from support.policies import packets as packets_about
 from support.policies import policies, transport
@@ -19,9 +19,10 @@ from support.policies import policies, transport
 from policies.acl import Policy
 from policies.entries import TableEntry
 from policies.pipeline.compile import compile_urgent, compile_vfn, missing_ports
+from policies.pipeline.measures import Meters, meters_of_nets
 from policies.pipeline.tables import Table
 from policies.pipeline.taps import PortMeters
-from policies.rules import Action, FirewallRule, Protocol, Scope, SegmentationRule
+from policies.rules import Action, FirewallRule, Mode, Protocol, Scope, SegmentationRule
 from policies.simulate import Connection, Outcome, Packet, Simulator
 from policies.translate import translate
 from ryu_apps.wire.codec import WireCodec
@@ -36,6 +37,7 @@ ENTERPRISE = Path(__file__).parents[2] / "mininet_labs" / "enterprise" / "invent
 NO_POLICY = Policy()
 MOST_VMS = 100
 MOST_PORTS = 20
+MODES = (Mode.ENFORCE, Mode.ENFORCE, Mode.OBSERVE)
 PORTS = tuple(f"tw2p{number}" for number in range(1, 13))
 
 SMALL = parse("""
@@ -78,6 +80,13 @@ def switch() -> Iterator[Switch]:
     """A bridge with as many ports as any VFN here needs, and the meters of any VM and port here."""
     with bridge("tw2", PORTS) as switch:
         meters = [*range(1, MOST_VMS + 1), *(n for port in range(1, MOST_PORTS + 1) for n in PortMeters.of(port))]
+        nets = {
+            ip_network(f"{address}/{length}", strict=False)
+            for address in OUTSIDE_ADDRESSES
+            for length in lengths(address.max_prefixlen)
+        }
+        limits = [*map(Meters.of_port, range(1, MOST_PORTS + 1)), *meters_of_nets(nets).values()]
+        meters += [number for limit in limits for number in (limit.sent, limit.received)]
         assert switch.send(CODEC.set_meters(dict.fromkeys(meters, 1000))).errors == ()
         yield switch
 
@@ -244,6 +253,22 @@ def test_switch_decides_as_the_table_says(switch: Switch) -> None:
     assert traced == expected
 
 
+def test_what_two_mirrors_copy_comes_once(switch: Switch) -> None:
+    """Both ends mirrored to one inspection VM: simulator and switch send it one copy."""
+    mirrors = [
+        SegmentationRule(digit * 12, Action.STEER, "anna", 0.0, source_vm=vm, target="web2", mirror=True)
+        for digit, vm in (("1", "web1"), ("2", "app1"))
+    ]
+    vms = {**SMALL.vms, "web2": replace(SMALL.vms["web2"], inspection=True)}
+    inventory = replace(SMALL, vms=vms)
+    content = compile_vfn(inventory, "here", SMALL_PORTS, firewall(inventory, mirrors), NO_POLICY)
+    reconcile(switch, content)
+    packet = vm_packet("web1", "10.0.0.1", "app1", "10.0.0.3")
+    web2 = SMALL_PORTS["p2"]
+    assert run(Simulator(content), WEB1, packet) == (web2, APP1)
+    assert trace(switch, WEB1, frame(packet)).ports == (web2, APP1)
+
+
 def crafted() -> dict[str, bytes]:
     """Forged frames of web1 in disguises that only a switch's parser can tell: all claim to be web2 or a router."""
     claim = frame(advertisement("web1", "fd00::1", "fd00::2", MAC1))
@@ -295,7 +320,6 @@ def run(simulator: Simulator, in_port: int, packet: Packet) -> tuple[int, ...]:
 
 ON_SWITCH = settings(
     max_examples=12,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -306,7 +330,7 @@ ON_SWITCH = settings(
 def test_switch_decides_as_the_simulator(switch: Switch, data: st.DataObject) -> None:
     """In random networks under random rules, a real switch does with a frame what the simulator says."""
     inventory = data.draw(networks())
-    rules = data.draw(rules_for(inventory))
+    rules = data.draw(rules_for(inventory, tuple(Action), modes=MODES))
     vfn = data.draw(st.sampled_from(list(inventory.vfns)))
     ports = numbered(inventory, vfn)
     content = compiled(inventory, vfn, rules)
@@ -346,7 +370,8 @@ def test_switch_goes_the_way_of_the_simulator_under_policies(switch: Switch, dat
     """Under random policies a real switch meets the same entries of the same tables, whatever tracking finds."""
     inventory = data.draw(networks(plain=False))
     vfn = data.draw(st.sampled_from(list(inventory.vfns)))
-    content = compiled(inventory, vfn, data.draw(rules_for(inventory)), data.draw(policies(inventory)))
+    rules = data.draw(rules_for(inventory, tuple(Action), modes=MODES))
+    content = compiled(inventory, vfn, rules, data.draw(policies(inventory)))
     reconcile(switch, content)
     simulator, ports = Simulator(content), numbered(inventory, vfn)
     assume(ports and len(ends(inventory)) > 1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from select import select
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from support.switch import Site
 
+from policies import audit
 from policies.aside import Worker
 from policies.engine import Outgoing
 from policies.pipeline.tables import Table
@@ -20,7 +23,7 @@ from policies.reference import TCP, Packet, judge
 from policies.rules import Verdict
 from runtime.arrays import COUNTER
 from runtime.channel import Message
-from runtime.errors import PolicyError
+from runtime.errors import AuditError, PolicyError
 from topology.inventory import parse
 
 INVENTORY = (
@@ -69,7 +72,7 @@ def test_a_policy_is_in_force_when_every_vfn_has_confirmed_it(site: Site) -> Non
         "anna",
     )
     assert site.audit("policy") == [
-        {"version": 1, "digest": value["digest"], "rules": 1, "observed": 0, "lists": 0, "prefixes": 0}
+        {"version": 1, "before": 0, "digest": value["digest"], "rules": 1, "observed": 0, "lists": 0, "prefixes": 0}
     ]
     assert may_connect(site)
     site.deliver_held()
@@ -287,8 +290,17 @@ def test_hits_are_listed_for_every_rule_and_default(site: Site) -> None:
     assert found["sql"]["packets"]["allowed"] == 7 * entries["sql"] > 0
     assert (found["sql"]["kind"], found["sql"]["action"], found["sql"]["mode"]) == ("policy", "allow", "enforce")
     assert found["db"] | {"vfns": {}} == {**found["db"], "kind": "default", "action": "deny", "vfns": {}}
+    assert found[isolation["id"]]["mode"] == "enforce"
     assert site.rule(isolation["id"])["hits"]["packets"]["denied"] == 5 * entries[isolation["id"]] > 0
     assert found["sql"]["vfns"]["v2"]["bytes"]["allowed"] == 420 * entries["sql"]
+
+
+def test_hits_of_a_rule_in_observe_are_told_as_that(site: Site) -> None:
+    """Of a rule of the moment, too: who reads that it denies would look for what it has cut off."""
+    site.connect()
+    _, rule = site.call("create", action="isolate", source_vm="web2", scope="other_segments", mode="observe")
+    _, listed = site.call("hits")
+    assert [row["mode"] for row in listed if row["rule"] == rule["id"]] == ["observe"]
 
 
 def test_an_answer_is_not_given_to_another_control(site: Site) -> None:
@@ -305,3 +317,25 @@ def test_an_answer_is_not_given_to_another_control(site: Site) -> None:
     site.service.control_gone()
     assert [out for work in waiting for out in work()] == []
     assert site.engine.policies.version.number == 1
+
+
+@pytest.mark.parametrize("table", ["policy_versions", "audit"])
+def test_a_store_that_is_gone_in_the_middle_of_an_apply_leaves_the_old_policy_whole(site: Site, table: str) -> None:
+    """The disk takes the version but not its record, or neither: nothing of it is written, sent, or found later."""
+    site.connect()
+    site.call("lay_down", text=ALLOW)
+    before, rows = dict(site.switches["v2"].entries), site.store.count
+    with closing(sqlite3.connect(site.path)) as disk, disk:
+        disk.execute(f"CREATE TRIGGER full BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    with pytest.raises(AuditError, match="disk full"):
+        site.call("lay_down", text="rules: []")
+    with closing(sqlite3.connect(site.path)) as disk, disk:
+        disk.execute("DROP TRIGGER full")
+    assert site.engine.policies.version.text == ALLOW
+    site.restart()
+    site.connect()
+    assert (site.engine.policies.version.number, site.engine.policies.newest) == (1, 1)
+    assert dict(site.switches["v2"].entries) == before
+    proven = audit.verify(site.path)
+    assert proven.ok
+    assert proven.count > rows

@@ -10,6 +10,7 @@ import pytest
 from support.switch import Site
 
 from policies.aside import Then, Work
+from policies.document import rebased
 from policies.reference import TCP, Packet, judge
 from policies.rules import Verdict
 from policies.terms import moment
@@ -57,13 +58,24 @@ def test_history_has_every_version_newest_first(site: Site) -> None:
         site.call("lay_down", text=text, actor=actor)
     status, rows = site.call("policy_history")
     assert status == 200
-    assert [(row["version"], row["actor"], row["again"]) for row in rows] == [
-        (3, "anna", 1),
-        (2, "bert", None),
-        (1, "anna", None),
+    assert [(row["version"], row["state"], row["actor"], row["again"]) for row in rows] == [
+        (3, "enforced", "anna", 1),
+        (2, "replaced", "bert", None),
+        (1, "replaced", "anna", None),
     ]
+    assert site.call("policy", version=1)[1]["state"] == "replaced"
     assert [row["version"] for row in site.call("policy_history", limit=1, before=3)[1]] == [2]
     assert rows[0]["digest"] == rows[2]["digest"]
+
+
+def test_a_version_that_is_exported_and_applied_again_is_no_new_one(site: Site) -> None:
+    """That it says from which version it was made changes nothing; a change of it does, and is told by its file."""
+    site.call("lay_down", text=rule())
+    text = rebased(rule(), 1)
+    assert site.call("lay_down", text=text)[1]["version"] == 1
+    assert site.call("lay_down", text=text.replace("sql", "psql"))[1]["version"] == 2
+    _, refused = site.call("lay_down", text="rules: [7]", file="shop.yaml")
+    assert refused["error"].startswith("shop.yaml:1: rules.0")
 
 
 def test_diff_tells_what_is_different(site: Site, tmp_path: Path) -> None:

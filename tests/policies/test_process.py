@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -17,8 +18,10 @@ import yaml
 from support.switch import PlainCodec
 
 from policies import audit, process
+from runtime import ending
 from runtime import settings as settings_module
 from runtime.channel import Connection, Message, connect
+from runtime.errors import ChannelError
 from runtime.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +76,7 @@ def test_control_and_analyzer_are_served(config: Settings) -> None:
     """A VFN is read and given its entries, calls are answered, a proposal is decided and sent to control at once."""
     with running(config) as end:
         control, analyzer = hello(config, "control"), hello(config, "analyzer")
-        assert receive(analyzer, "rules").data == {"rules": []}
+        assert receive(analyzer, "rules").data == {"rules": [], "probation": []}
         control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}, "down": []}))
         read = receive(control, "read")
         control.send(Message("installed", {**read.data, "kind": "flows", "last": True}, pickle.dumps([])))
@@ -114,6 +117,35 @@ def test_what_is_sent_is_on_the_disk(config: Settings) -> None:
         control.close()
 
 
+def test_what_contains_an_attack_does_not_wait_for_the_disk(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written by then, and nobody is told that it was decided. What takes a port down waits."""
+    free = threading.Event()
+    with running(config):
+        control, analyzer = hello(config, "control"), hello(config, "analyzer")
+        control.send(Message("vfn_up", {"dpid": 1, "ports": {"w1": 1}, "down": []}))
+        read = receive(control, "read")
+        control.send(Message("installed", {**read.data, "kind": "flows", "last": True}, pickle.dumps([])))
+        while receive(control, "apply").data["urgent"]:
+            pass  # meters
+        monkeypatch.setattr(os, "fdatasync", lambda _file: free.wait(60))
+        evidence = {"risk": 90, "reasons": ["x"], "evidence_time": time.time(), "source_vm": "web1"}
+        analyzer.send(Message("propose", {"proposal": 1, "action": "rate_limit", "rate": 10, **evidence}))
+        limit = receive(control, "apply").data
+        assert [row.kind for row in audit.list(config.database)][-1] == "admitted"
+        analyzer.send(Message("propose", {"proposal": 2, "action": "isolate", **evidence}))
+        for peer, kind in ((control, "apply"), (analyzer, "decided")):
+            peer.limit(0.3)
+            with pytest.raises(ChannelError, match="timed out"):
+                receive(peer, kind)
+            peer.limit(60)
+        free.set()
+        cut = receive(control, "apply").data
+        assert [receive(analyzer, "decided").data["proposal"] for _ in range(2)] == [1, 2]
+        assert (limit["urgent"], limit.get("down"), cut["down"]) == (True, None, [1])
+        control.close()
+        analyzer.close()
+
+
 def test_rubbish_and_strangers_do_no_harm(config: Settings) -> None:
     """Bytes that are no message, a role that does not exist, and messages before hello leave it serving."""
     with running(config):
@@ -142,7 +174,7 @@ def test_a_control_that_returns_is_served_anew(config: Settings) -> None:
 
 def test_without_control_it_ends(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that nobody adopts ends by itself, in order."""
-    monkeypatch.setattr(process, "ORPHAN_SECONDS", 0.2)
+    monkeypatch.setattr(ending, "ORPHAN_SECONDS", 0.2)
     assert process.run(config, PlainCodec(), lambda: False) == 0
     assert [row.kind for row in audit.list(config.database)] == ["started", "stopped"]
 

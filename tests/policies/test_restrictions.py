@@ -89,7 +89,7 @@ def test_a_released_rule_restricts_no_more(site: Site) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_whatever_drops_a_vms_packet_may_be_about_it(data: st.DataObject) -> None:
     """A rule that the reference finds to decide is among those that are told of each VM at its ends."""
     inventory = data.draw(networks(plain=False))
@@ -99,3 +99,16 @@ def test_whatever_drops_a_vms_packet_may_be_about_it(data: st.DataObject) -> Non
     for acl in decision.judgement.acls if decision.verdict is Verdict.DROP else ():
         for name, end in ((packet.source, acl.source), (packet.destination, acl.destination)):
             assert name is None or may_be(end, inventory.vms[name], policy.lists)
+
+
+def test_what_limits_or_steers_a_vm_restricts_it(site: Site) -> None:
+    """At the top, with how much passes; it is about nobody else."""
+    _, rule = site.call("create", action="rate_limit", source_vm="web1", rate=50, reason="noisy")
+    row = next(row for row in rows(site, "web1") if row["rule"] == rule["id"])
+    assert (row["direction"], row["other"], row["why"], row["state"]) == (
+        "both",
+        "at most 50 packets/s",
+        "noisy",
+        "enforced",
+    )
+    assert all(row["rule"] != rule["id"] for row in rows(site, "db1"))

@@ -101,7 +101,7 @@ def test_each_way_of_tampering_is_found_at_its_row(path: Path, statement: str, s
     assert result.count == seq - 1
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, ROWS), st.sampled_from(("actor", "kind", "body", "prev", "hash")), st.data())
 def test_any_flipped_bit_of_a_row_is_found(path: Path, seq: int, column: str, data: st.DataObject) -> None:
     """One bit of any text of any row makes the chain break at that row."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 import yaml
@@ -52,6 +52,15 @@ def test_every_template_is_a_policy_that_editors_know(name: str) -> None:
     assert text.startswith("# yaml-language-server: $schema=policy.schema.json\n")
     assert list(Draft202012Validator(json_schema()).iter_errors(yaml.safe_load(text))) == []
     assert parse(text, INVENTORY, lambda _: ()).acls
+
+
+@pytest.mark.parametrize("net", ["fd00:1::", "::/64", "2001:db8::/32", "198.51.100.0/24"])
+def test_any_way_to_write_a_network_is_one(net: str) -> None:
+    """Also those that begin or end with colons, which mean something to YAML."""
+    for name, key in (("default-deny", "updates"), ("vendor-access", "vendor")):
+        assert ip_network(net) in {
+            one for acl in filled(name, **{key: net}).acls for one in (*acl.source.nets, *acl.destination.nets)
+        }
 
 
 def test_default_deny_leaves_names_time_and_updates() -> None:

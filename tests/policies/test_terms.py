@@ -73,11 +73,8 @@ def test_nothing_changes_before_the_next_change(schedule: Schedule, now: int) ->
 
 @given(schedules(), st.integers(1_750_000_000, 1_900_000_000))
 def test_a_moment_is_active_by_the_local_clock(schedule: Schedule, now: int) -> None:
-    """As a person says it who reads the clock and the calendar there, on days without a change of the clock."""
+    """As a person says it who reads the clock and the calendar there."""
     local = datetime.fromtimestamp(now, schedule.zone)
-    offsets = {datetime.fromtimestamp(now + hours * 3600, schedule.zone).utcoffset() for hours in range(-48, 49, 12)}
-    if len(offsets) > 1:
-        return
     hour = local.time()
     today = local.weekday() in schedule.days
     yesterday = (local.weekday() - 1) % len(DAYS) in schedule.days
@@ -86,6 +83,37 @@ def test_a_moment_is_active_by_the_local_clock(schedule: Schedule, now: int) -> 
     else:
         expected = (today and hour >= schedule.begins) or (yesterday and hour < schedule.ends)
     assert schedule.active(now) is expected
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "day", "spans"),
+    [
+        # From 2:00 the clock goes on at 3:00.
+        (time(2, 15), time(2, 45), "2027-03-28", []),
+        (time(2, 45), time(3, 15), "2027-03-28", [("01:00", "01:15")]),
+        (time(1, 30), time(2, 30), "2027-03-28", [("00:30", "01:00")]),
+        # From 3:00 it goes back to 2:00.
+        (time(2, 30), time(3), "2027-10-31", [("00:30", "01:00"), ("01:30", "02:00")]),
+        (time(1), time(2, 30), "2027-10-31", [("2027-10-30T23:00", "00:30"), ("01:00", "01:30")]),
+    ],
+)
+def test_where_the_clock_is_put_forward_or_back_it_decides_all_the_same(
+    begins: time, ends: time, day: str, spans: list[tuple[str, str]]
+) -> None:
+    """Berlin's in 2027; an engine that wakes at each change that is told sees just these spans (UTC)."""
+    schedule = Schedule(frozenset(range(7)), begins, ends, BERLIN)
+    now = at(f"{day}T00:00+00:00") - 2 * 3600
+    found: list[tuple[float, float]] = []
+    since: float | None = None
+    while now < at(f"{day}T04:00+00:00"):
+        if schedule.active(now) is not (since is not None):
+            if since is not None:
+                found.append((since, now))
+            since = now if since is None else None
+        now = schedule.next_change(now)
+    assert [time for span in found for time in span] == [
+        at(f"{word if 'T' in word else f'{day}T{word}'}+00:00") for span in spans for word in span
+    ]
 
 
 def test_a_rule_ends_when_its_time_is_over() -> None:

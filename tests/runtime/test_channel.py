@@ -31,6 +31,21 @@ JSON = st.recursive(
 MESSAGES = st.builds(Message, st.text(), st.dictionaries(st.text(), JSON, max_size=5), st.binary(max_size=300))
 
 
+def test_messages_can_be_watched(caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, shortened, with what they are about as fields; otherwise nothing is told."""
+    message = Message("apply", {"request": 7, "rules": ["54a2e9d5ab0f"], "text": "x" * 1000}, b"12345")
+    with caplog.at_level("INFO", "dynseg.channel"):
+        decode(bytearray(encode(message)))
+    assert caplog.records == []
+    with caplog.at_level("DEBUG", "dynseg.channel"):
+        assert decode(bytearray(encode(message))) == message
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["goes", "came"]
+    for record in caplog.records:
+        assert (vars(record)["request"], vars(record)["rules"]) == (7, ["54a2e9d5ab0f"])
+        assert record.getMessage().endswith("... + 5 bytes")
+        assert len(record.getMessage()) < 400
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path / "s.sock")

@@ -31,6 +31,8 @@ def test_lines_of_keys_items_and_what_is_missing() -> None:
         ("a: 1\n? [b]\n: 2", 2, "a key must be a word"),
         ("a: 1\n  b: 2", 2, "not YAML"),
         ("[" * 20 + "]" * 20, 1, "nested deeper"),
+        ("a: 1\n---\nb: 2", 2, "a second document .*without `---`"),
+        ("a:\n\tb: 1", 2, "not YAML.*spaces, not tabs"),
     ],
 )
 def test_what_is_refused_names_file_and_line(text: str, line: int, message: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -26,6 +28,54 @@ def niceness_after(niceness: int, drop: str = "pass") -> tuple[int, str]:
     return int(done.stdout), done.stderr
 
 
+GROUP = Path("/proc/self/autogroup")
+IN_GROUP = """
+from pathlib import Path
+from runtime import priority
+priority.take(priority.SWITCH)
+print(Path("/proc/self/autogroup").read_text())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not GROUP.exists(), reason="needs root, and a kernel with autogroups")
+def test_the_group_of_a_session_has_it_too() -> None:
+    """Its first process speaks for all of it; one that came into the session of others does not."""
+    for first in (True, False):
+        command = [sys.executable, "-c", IN_GROUP]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, start_new_session=first)
+        assert ("nice -10" in done.stdout) is first
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not GROUP.exists(), reason="needs root, and a kernel with autogroups")
+def test_the_group_of_a_daemon_gets_its_niceness() -> None:
+    """So it is with the switch daemon, which has a session of its own. A group that has more of it keeps that."""
+    command = [sys.executable, "-c", "import os; os.setpriority(os.PRIO_PROCESS, 0, -7); print(flush=True); input()"]
+    for before, after in ((0, -7), (-9, -9)):
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, start_new_session=True) as daemon:
+            assert daemon.stdout is not None
+            daemon.stdout.readline()  # by now it runs under its own name
+            group = Path(f"/proc/{daemon.pid}/autogroup")
+            group.write_text(f"{before}\n")
+            priority.speak_for_group(daemon.pid)
+            assert group.read_text().endswith(f"nice {after}\n")
+            daemon.communicate(b"\n", timeout=30)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not GROUP.exists(), reason="needs root, and a kernel with autogroups")
+def test_the_group_of_others_is_left_alone() -> None:
+    """A program in the session of another does not speak for it, nor does one that is no more."""
+    before = GROUP.read_text()
+    with subprocess.Popen(["nice", "-n", "-7", "cat"], stdin=PIPE, stdout=PIPE) as guest:
+        assert guest.stdin is not None
+        assert guest.stdout is not None
+        guest.stdin.write(b"\n")
+        guest.stdin.flush()
+        guest.stdout.readline()
+        priority.speak_for_group(guest.pid)
+        assert GROUP.read_text() == before
+    priority.speak_for_group(guest.pid)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_the_niceness_is_taken() -> None:
     """Of the switch, and of anybody."""
@@ -36,5 +86,5 @@ def test_the_niceness_is_taken() -> None:
 def test_without_the_right_to_it_the_process_goes_on() -> None:
     """And says so."""
     niceness, said = niceness_after(priority.SWITCH, "os.geteuid() or os.setuid(65534)")
-    assert niceness == 0
-    assert "going on with niceness 0" in said
+    assert niceness == os.getpriority(os.PRIO_PROCESS, 0)
+    assert f"going on with niceness {niceness}" in said

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.control import INVENTORY, Node, Peer, bridges, echo, until, vsctl
+from support.datapath import spoil, works
 from support.forwarder import Forwarder
+from support.spaces import host
 
-from policies.entries import Field, SetField, TableEntry
+from policies.entries import Field, Output, SetField, TableEntry
 from policies.pipeline.tables import Table
 from runtime.arrays import COUNTER
+from ryu_apps import datapath
 from ryu_apps.counters import TABLES
 from ryu_apps.wire.codec import WireCodec
+from topology.model import Vm
 
 pytestmark = pytest.mark.ovs
 
@@ -41,9 +48,9 @@ class World:
         for dpid in (ALPHA, BETA):
             self.engine.wait("vfn_up", dpid=dpid)
 
-    def apply(self, messages: bytes, request: int) -> list[dict[str, object]]:
-        """Have messages applied at alpha; the errors."""
-        self.engine.send("apply", {"dpid": ALPHA, "request": request, "urgent": False}, messages)
+    def apply(self, messages: bytes, request: int, *, freed: bool = False) -> list[dict[str, object]]:
+        """Have messages applied at alpha, which end drops or do not; the errors."""
+        self.engine.send("apply", {"dpid": ALPHA, "request": request, "urgent": False, "freed": freed}, messages)
         answer = self.engine.wait("applied", dpid=ALPHA, request=request)
         assert 0 < answer.data["seconds"] < 10
         errors: list[dict[str, object]] = answer.data["errors"]
@@ -124,6 +131,30 @@ def test_what_is_applied_is_read_back(world: World) -> None:
     assert {found.cookie for found in installed} == {CODEC.cookie(entry(number)) for number in range(300)}
 
 
+def test_what_the_data_path_wrongly_drops_ends_with_drops_that_end(world: World) -> None:
+    """The tables let the packets pass all the time; any other change leaves the data path as it is."""
+    world.up()
+    with ExitStack() as stack:
+        for number in (1, 2):
+            vm = Vm(f"t{number}", number, "", "tc0", f"tc0-v{number}", f"02:00:00:00:dc:0{number}", (_address(number),))
+            stack.enter_context(host(vm, "tc0", 10 + number))
+        ways = [TableEntry(0, 1, (Field("in_port", a),), (Output(b),)) for a, b in ((11, 12), (12, 11))]
+        assert world.apply(bundle(*ways), 1) == []
+        ping = "ip", "netns", "exec", "tc0-v1", "ping", "-c", "2", "-i", "0.2", "-W", "1", str(_address(2))
+        assert works(*ping)
+        spoil("tc0-v1")
+        assert world.apply(CODEC.add(entry(1)), 2) == []
+        world.read(3)
+        assert not works(*ping)
+        assert world.apply(CODEC.add(entry(2)), 4, freed=True) == []
+        world.read(5)
+        assert works(*ping)
+
+
+def _address(number: int) -> IPv4Address:
+    return IPv4Address(f"10.9.7.{number}")
+
+
 def test_what_the_switch_refuses_is_told(world: World) -> None:
     """Errors come with type, code and the message they are about; the bundle leaves nothing behind."""
     world.up()
@@ -185,6 +216,17 @@ def test_a_new_control_changes_nothing(world: World) -> None:
     after = vsctl("list Controller"), vsctl("list NetFlow"), vsctl("--columns=_uuid,controller,netflow list Bridge")
     assert [_settings(text) for text in after] == [_settings(text) for text in before]
     assert world.node.log.count("setting bridge tc0") == 1
+
+
+def test_the_switch_does_not_wait_behind_others(world: World) -> None:
+    """Its daemon's niceness is that of the daemon's group, which alone counts between sessions."""
+    daemon = datapath.process(Path("/var/run/openvswitch"))
+    group = Path(f"/proc/{daemon}/autogroup")
+    if not group.exists() or not (niceness := os.getpriority(os.PRIO_PROCESS, daemon)):
+        pytest.skip("no groups of sessions here, or Open vSwitch was started without its script")
+    group.write_text("0\n")
+    world.up()
+    until(lambda: group.read_text().endswith(f"nice {niceness}\n"), "the group has it, too")
 
 
 def test_another_port_moves_the_bridges_without_a_flush(world: World) -> None:

@@ -59,13 +59,13 @@ asking.recv(512)
 SEND = """
 import socket, sys
 out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-out.bind(("tcw", 0))
+out.bind(("tcw-sw-in", 0))
 out.send(bytes.fromhex(sys.argv[1]))
 """
 FLOOD_CODE = f"""
 import socket, struct, time
 out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-out.bind(("tcw", 0))
+out.bind(("tcw-sw-in", 0))
 ethernet = bytes.fromhex("02000000dc02" "02000000dc01" "0800")
 ends = socket.inet_aton("10.9.0.1") + socket.inet_aton("10.9.0.2")
 ip = struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0) + ends
@@ -138,7 +138,7 @@ def test_a_connection_is_known_within_100_ms(analyzer: Peer) -> None:
 
 def test_a_flood_is_copied_in_part_and_delivered_whole_and_costs_nobody_else_a_copy(analyzer: Peer) -> None:
     """No more SYNs are copied than the VM's share; all reach their target, and all of the other's are copied."""
-    counter = inside("db1", "cat", "/sys/class/net/tcd/statistics/rx_packets")
+    counter = inside("db1", "cat", "/sys/class/net/tcd-sw-in/statistics/rx_packets")
     before = int(run(*counter))
     with subprocess.Popen(inside("web1", sys.executable, "-c", FLOOD_CODE), stdout=subprocess.PIPE, text=True) as flood:
         until(lambda: int(run(*counter)) > before, "the flood")

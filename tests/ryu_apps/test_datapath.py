@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +14,8 @@ from pathlib import Path
 import pytest
 from ryu.lib import hub
 from support.control import bridges
+from support.datapath import appctl, spoil, works
+from support.namespaces import inside, pair, port
 
 from runtime.errors import TransientError
 from ryu_apps.datapath import limit_connections, wait_for_pass
@@ -83,6 +84,31 @@ def test_all_who_wait_share_two_passes(tmp_path: Path) -> None:
         assert len(asked) == 4
 
 
+def test_decisions_are_made_anew_once_for_all_who_want_it(tmp_path: Path) -> None:
+    """When the passes are over; where the switch refuses, those who wait are told."""
+    passes = Passes(tmp_path)
+    with daemon(tmp_path, *[DONE] * 3) as asked:
+        hub.joinall([hub.spawn(passes.wait, anew=anew) for anew in (True, False, True)])
+    assert [json.loads(request)["method"] for request in asked] == ["revalidator/wait"] * 2 + ["revalidator/purge"]
+    (tmp_path / "ovs-vswitchd.77.ctl").unlink()
+    refusal = b'{"id":0,"result":null,"error":"not now"}'
+    with daemon(tmp_path, DONE, DONE, refusal), pytest.raises(TransientError, match="revalidator/purge: not now"):
+        passes.wait(anew=True)
+
+
+@pytest.mark.ovs
+def test_a_decision_that_passes_do_not_mend_is_made_anew() -> None:
+    """The data path drops what the tables let pass, and the revalidators believe that it does not."""
+    with pair("dc", {"a": ("10.9.8.1", "02:00:00:00:d8:01"), "b": ("10.9.8.2", "02:00:00:00:d8:02")}):
+        ping = inside("dc", "a", "ping", "-c", "2", "-i", "0.2", "-W", "1", "10.9.8.2")
+        assert works(*ping)
+        spoil(port("dc", "a"))
+        Passes(RUN_DIR).wait()
+        assert not works(*ping)
+        Passes(RUN_DIR).wait(anew=True)
+        assert works(*ping)
+
+
 @pytest.mark.ovs
 def test_open_vswitch_answers_within_two_passes() -> None:
     """An idle switch begins a pass every half second."""
@@ -102,15 +128,11 @@ def test_limits_of_connections_are_set_where_they_are_otherwise() -> None:
             assert limit_connections(RUN_DIR, path, zones, 7) == 2
             assert limit_connections(RUN_DIR, path, zones, 7) == 0
             assert limit_connections(RUN_DIR, path, zones, 8) == 3
-            listed = _appctl("dpctl/ct-get-limits", path, "zone=61001,61003,61004").splitlines()
+            listed = appctl("dpctl/ct-get-limits", path, "zone=61001,61003,61004").splitlines()
             assert [line.split(",")[:2] for line in listed[1:]] == [
                 ["zone=61001", "limit=8"],
                 ["zone=61003", "limit=8"],
                 ["zone=61004", "limit=0"],
             ]
         finally:
-            _appctl("dpctl/ct-del-limits", path, "zone=61001,61002,61003")
-
-
-def _appctl(*words: str) -> str:
-    return subprocess.run(["ovs-appctl", *words], check=True, capture_output=True, text=True).stdout
+            appctl("dpctl/ct-del-limits", path, "zone=61001,61002,61003")

@@ -37,12 +37,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 def test_every_bridge_is_set_once_and_comes_once(node: Node) -> None:
     """The database tells of what was written bit by bit; nothing is written again for that, and no session lost."""
-
-    def enforced() -> bool:
-        answer = node.ask("GET", "/v1/vfns")
-        return answer.is_success and all(vfn["enforced"] for vfn in answer.json())
-
-    until(enforced, "all VFNs are enforced", 30.0)
+    until(node.enforced, "all VFNs are enforced", 30.0)
     controllers = vsctl("--bare --columns=_uuid list Controller").split()
     for name in BRIDGES:
         assert node.log.count(f"setting bridge {name}:") == 1

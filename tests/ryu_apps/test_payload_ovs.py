@@ -120,9 +120,20 @@ def packets(lines: list[str]) -> int:
     return sum(int(found) for line in lines for found in re.findall(r"n_packets=(\d+)", line))
 
 
+def analyzer(node: Node) -> dict[str, Any]:
+    """What the analyzer says of itself, as soon as it finds the time."""
+
+    def told() -> dict[str, Any] | None:
+        said: dict[str, Any] = node.ask("GET", "/v1/status").json()["analyzer"]
+        return None if "error" in said else said
+
+    answer: dict[str, Any] = until(told, "the analyzer answers")
+    return answer
+
+
 def payload(node: Node) -> dict[str, Any]:
     """What the analyzer says of payload."""
-    told: dict[str, Any] = node.ask("GET", "/v1/status").json()["analyzer"].get("payload", {})
+    told: dict[str, Any] = analyzer(node)["payload"]
     return told
 
 
@@ -167,9 +178,9 @@ def untouched_by(node: Node, secret: str) -> None:
     assert entries() == []
     say(secret)
     # Copies of the connection's opening come the same way; when they are there, payload would be.
-    opened = node.ask("GET", "/v1/status").json()["analyzer"]["copies"]
+    opened = analyzer(node)["copies"]
     say(secret)
-    until(lambda: node.ask("GET", "/v1/status").json()["analyzer"]["copies"] > opened, "the opening's copy")
+    until(lambda: analyzer(node)["copies"] > opened, "the opening's copy")
     assert payload(node)["copies"] == before
 
 
@@ -196,7 +207,7 @@ def goes_on_after_a_crash(node: Node, secret: str) -> None:
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
     until(lambda: (now := node.both()) and all(now[name]["pid"] != before[name] for name in before), "new ones")
-    until(lambda: payload(node).get("consents") == 1, "the analyzer was told")
+    until(lambda: payload(node)["consents"] == 1, "the analyzer was told")
     until(lambda: all(vfn["enforced_ratio"] == 1.0 for vfn in node.ask("GET", "/v1/vfns").json()), "read back")
     assert cookies() == held
     say(secret)
@@ -218,7 +229,7 @@ def test_a_planted_secret_is_found_and_leaves_no_trace(node: Node) -> None:
     assert (body["vm"], body["behaviour"]) == ("web1", "payload:secrets:planted")
     assert f"consent {identity}" in body["reasons"][0]
     assert re.search(r"at byte 5 \(hash [0-9a-f]{16}\)", body["reasons"][0])
-    assert packets(entries()) > 0
+    until(lambda: packets(entries()) > 0, "the switch adds up what its cache has counted")
     assert node.ask("GET", "/v1/rules").json() == [], "it only tells"
     goes_on_after_a_crash(node, secret)
 
@@ -230,12 +241,13 @@ def test_a_planted_secret_is_found_and_leaves_no_trace(node: Node) -> None:
 
     began = time.monotonic()
     assert dynseg(node, "consent", "withdraw", identity, "--reason", "enough")["state"] == "withdrawn"
-    assert entries() == []
+    # Answer and deletion are under way together: to a busy switch the one comes as fast as ever, the other does not.
+    until(lambda: entries() == [], "gone from the switch")
     print(f"withdrawn, and gone from the switch, within {time.monotonic() - began:.3f} s of the command")
     until(lambda: any(body["consent"] == identity for body in audited(node, "inspection_over")), "read back without")
     untouched_by(node, secret)
 
-    short = grant(node, 3.0)
+    short = grant(node, 10.0)  # time enough to be read back on a busy machine
     until(lambda: any(body["consent"] == short for body in audited(node, "consent_expired")), "expired")
     until(lambda: entries() == [], "gone by itself")
     untouched_by(node, secret)

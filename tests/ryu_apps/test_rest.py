@@ -46,7 +46,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 
 def path_of(route: Route) -> str:
-    return route.path.replace("{name}", "web1").replace("{vm}", "web1").replace("{id}", "0123456789ab")
+    named = {"{name}": "web1", "{vm}": "web1", "{id}": "0123456789ab", "{process}": "engine"}
+    path = route.path
+    for parameter, value in named.items():
+        path = path.replace(parameter, value)
+    return path
 
 
 def problem(response: httpx.Response) -> Mapping[str, str]:

@@ -115,6 +115,17 @@ def test_what_a_flow_monitor_reports_is_passed_on(connect: Callable[[], RawSwitc
     assert engine.wait("changed", dpid=ALPHA).body == b"event"
 
 
+def test_what_a_flow_monitor_reports_at_once_goes_on_at_once(connect: Callable[[], RawSwitch], engine: Peer) -> None:
+    """In one message, ahead of the answer to what caused it: whoever waits for that waits for one message more."""
+    switch = connect()
+    engine.send("apply", {"dpid": ALPHA, "request": 4, "urgent": True}, HELLO_MOD)
+    barrier, _ = switch.wait(BARRIER_REQUEST)
+    reports = [openflow(MULTIPART_REPLY, 0, struct.pack("!HH4x", 0xFFFF, 0) + bytes([48 + i])) for i in range(9)]
+    switch.send(b"".join(reports) + openflow(BARRIER_REPLY, barrier))
+    engine.wait("applied", request=4)
+    assert [message.body for message in engine.got if message.kind == "changed"] == [b"012345678"]
+
+
 def test_ports_go_down_ahead_of_the_messages(connect: Callable[[], RawSwitch], engine: Peer) -> None:
     """Port-mods have the port's own address and come first, each after its opposite; a port that is gone has none."""
     switch = connect()

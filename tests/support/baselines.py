@@ -18,8 +18,9 @@ def learned(seconds: int = 60, vms: int = 3, seed: int = 2, busy: float = 2.0) -
     for second in range(seconds):
         for vm in range(1, vms + 1):
             values = rng.poisson(busy * vm, SHAPE).astype(float)
-            learner.add_windows(1000.0 + second, np.array([vm]), np.array([vm]), np.array([1 + vm % 2]), values)
-            learner.add_flows(np.array([1 + vm % 2]), rng.normal(size=(1, len(FLOW_FEATURES))))
+            one, time = np.array([vm]), np.array([1000.0 + second])
+            learner.add_windows(time, one, one, 1 + one % 2, values)
+            learner.add_flows(np.array([1 + vm % 2]), rng.normal(size=(1, len(FLOW_FEATURES))).astype(np.float32))
     return learner
 
 

@@ -212,6 +212,11 @@ class Node:
         headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
         return httpx.request(verb, f"http://127.0.0.1:{self.rest}{path}", headers=headers, timeout=30, **more)
 
+    def enforced(self) -> bool:
+        """Has the engine read back from every VFN all that it is to hold?"""
+        answer = self.ask("GET", "/v1/vfns")
+        return answer.is_success and all(vfn["enforced"] for vfn in answer.json())
+
     def wait_up(self) -> None:
         """Until both ports take connections."""
 

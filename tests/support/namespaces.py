@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 
 from support.control import vsctl
+from support.spaces import host, ip
+
+from topology.model import Vm
 
 
 def run(*command: str, stdin: bytes = b"") -> str:
@@ -14,32 +18,28 @@ def run(*command: str, stdin: bytes = b"") -> str:
     return subprocess.run(command, check=True, capture_output=True, input=stdin, timeout=30).stdout.decode()
 
 
+def port(prefix: str, vm: str) -> str:
+    """The name of a VM's port, and of its namespace; its own end is called `-in` in addition."""
+    return f"{prefix}{vm[0]}-sw"
+
+
 def inside(prefix: str, vm: str, *command: str) -> tuple[str, ...]:
     """A command in a VM's namespace."""
-    return "ip", "netns", "exec", f"{prefix}-{vm}", *command
+    return "ip", "netns", "exec", port(prefix, vm), *command
 
 
 @contextmanager
 def pair(prefix: str, vms: Mapping[str, tuple[str, str]]) -> Iterator[None]:
-    """Two VMs (name -> address and MAC) on the bridge `prefix`0, each at the port `prefix`, its initial, `-sw`."""
-    first, second = vms
-    for vm in vms:
-        run("ip", "netns", "add", f"{prefix}-{vm}")
-    try:
-        bridge = f"{prefix}0"
+    """Two VMs (name -> address and MAC) on the bridge `prefix`0."""
+    bridge = f"{prefix}0"
+    with ExitStack() as stack:
         vsctl(f"--if-exists del-br {bridge} -- add-br {bridge} -- set Bridge {bridge} datapath_type=netdev")
-        for vm, other in ((first, second), (second, first)):
-            (address, mac), end = vms[vm], f"{prefix}{vm[0]}"
-            run("ip", "link", "add", f"{end}-sw", "type", "veth", "peer", "name", end, "address", mac)
-            run("ip", "link", "set", end, "netns", f"{prefix}-{vm}")
-            run("ip", "link", "set", f"{end}-sw", "up")
-            run(*inside(prefix, vm, "ip", "address", "add", f"{address}/24", "dev", end))
-            run(*inside(prefix, vm, "ip", "link", "set", end, "up"))
-            run(*inside(prefix, vm, "ip", "neighbour", "add", vms[other][0], "lladdr", vms[other][1], "dev", end))
-            run(*inside(prefix, vm, "ethtool", "-K", end, "tx", "off"))
-            vsctl(f"add-port {bridge} {end}-sw")
+        stack.callback(vsctl, f"--if-exists del-br {bridge}")
+        for number, (name, (address, mac)) in enumerate(vms.items(), 1):
+            vm = Vm(name, number, "", bridge, port(prefix, name), mac, (ip_address(address),))
+            stack.enter_context(host(vm, bridge, number))
+        for name, (address, mac) in vms.items():
+            (other,) = vms.keys() - {name}
+            end = port(prefix, other)
+            ip("-n", end, "neighbour", "add", address, "lladdr", mac, "dev", f"{end}-in")
         yield
-    finally:
-        vsctl(f"--if-exists del-br {prefix}0")
-        for vm in vms:
-            run("ip", "netns", "del", f"{prefix}-{vm}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
 from hypothesis import strategies as st
 
 from policies.acl import Policy
+from policies.codec import FIRST_LIMIT
 from policies.pipeline.compile import compile_vfn, missing_ports
 from policies.pipeline.tables import Table
-from policies.rules import Action, Protocol, Scope, SegmentationRule
+from policies.rules import Action, Mode, Peer, Protocol, Scope, SegmentationRule
 from policies.simulate import Connection, Packet, Simulator
 from policies.translate import translate
 from runtime.errors import PolicyError
@@ -24,6 +25,9 @@ ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
 BROADCAST = (1 << 48) - 1
 End = Vm | OutsidePort
 NO_POLICY = Policy()
+JUDGING = (Action.ISOLATE, Action.ALLOW, Action.DENY, Action.RESTRICT)
+"""What rules do that decide about packets."""
+RATES = st.sampled_from((None, 100, 2000))
 
 OUTSIDE_ADDRESSES = tuple(
     ip_address(text) for text in ("192.0.2.10", "192.0.2.11", "203.0.113.66", "2001:db8::10", "2001:db8::11")
@@ -54,10 +58,10 @@ def networks(draw: st.DrawFn, *, plain: bool = True) -> Inventory:
     lines += ["vms:"]
     for number in range(1, draw(st.integers(2, 5)) + 1):
         place = f"segment: s{draw(st.integers(0, segments - 1))}, vfn: v{draw(st.integers(0, vfns - 1))}"
-        addresses = f"[10.0.0.{number}, 'fd00::{number}']"
-        lines.append(
-            f"  m{number}: {{{place}, port: p{number}, mac: '02:00:00:00:00:0{number}', addresses: {addresses}}}"
-        )
+        mac, addresses = f"'02:00:00:00:00:0{number}'", f"[10.0.0.{number}, 'fd00::{number}']"
+        inspection, remediation = draw(st.sampled_from((("false", "false"), ("true", "false"), ("false", "true"))))
+        marks = f"inspection: {inspection}, remediation: {remediation}"
+        lines.append(f"  m{number}: {{{place}, port: p{number}, mac: {mac}, addresses: {addresses}, {marks}}}")
     lines += ["outside:"]
     for number in range(draw(st.integers(0, 2))):
         addresses = f"[192.0.2.1{number}, '2001:db8::1{number}']"
@@ -66,12 +70,18 @@ def networks(draw: st.DrawFn, *, plain: bool = True) -> Inventory:
     return parse("\n".join(lines))
 
 
+def lengths(most: int) -> tuple[int, ...]:
+    """Lengths of the prefixes that rules name."""
+    return most, most - 1, most // 2, 0
+
+
 @st.composite
 def rules_for(
     draw: st.DrawFn,
     inventory: Inventory,
-    actions: Iterable[Action] = tuple(Action),
+    actions: Iterable[Action] = JUDGING,
     about: Mapping[str, Address] | None = None,
+    modes: Iterable[Mode] = (Mode.ENFORCE,),
 ) -> list[SegmentationRule]:
     """Up to four rules that mean something in this network, mostly `about` these ends (name: address) if given."""
     everybody = [(vm.name, address) for vm in inventory.vms.values() for address in vm.addresses]
@@ -80,6 +90,7 @@ def rules_for(
     found = []
     for number in range(draw(st.integers(0, 4))):
         rule = draw(_rule(inventory, f"{number:012x}", draw(st.sampled_from(list(actions))), people))
+        rule = replace(rule, mode=draw(st.sampled_from(list(modes))))
         try:
             translate(rule, inventory)
         except PolicyError:
@@ -99,17 +110,37 @@ def _rule(
     if action is Action.ISOLATE:
         scope = draw(st.sampled_from(list(Scope)))
         return SegmentationRule(identity, action, issuer, 0.0, vm.segment, vm.name, scope)
+    if action is Action.RESTRICT:
+        peers = tuple(draw(st.lists(_peers(people), max_size=3)))
+        return SegmentationRule(identity, action, issuer, 0.0, source_vm=vm.name, peers=peers)
+    if action is Action.STEER:
+        target, mirror = draw(st.sampled_from(list(inventory.vms))), draw(st.booleans())
+        return SegmentationRule(identity, action, issuer, 0.0, source_vm=vm.name, target=target, mirror=mirror)
+    if action is Action.RATE_LIMIT and draw(st.booleans()):
+        return SegmentationRule(identity, action, issuer, 0.0, source_vm=vm.name, rate=draw(RATES))
     _, address = draw(st.sampled_from(people))
-    length = draw(st.sampled_from((address.max_prefixlen, address.max_prefixlen - 1, address.max_prefixlen // 2, 0)))
+    length = draw(st.sampled_from(lengths(address.max_prefixlen)))
     net = ip_network(f"{address}/{length}", strict=False)
     if action is Action.DENY:
         return SegmentationRule(identity, action, issuer, 0.0, source_ip=net)
+    if action is Action.RATE_LIMIT:
+        return SegmentationRule(identity, action, issuer, 0.0, source_ip=net, rate=draw(RATES))
     protocol = draw(st.sampled_from(list(Protocol)))
     has_ports = protocol in (Protocol.TCP, Protocol.UDP)
     port = draw(st.sampled_from((None, 80, 443))) if has_ports else None
     return SegmentationRule(
         identity, action, issuer, 0.0, source_ip=net, destination_vm=vm.name, port=port, protocol=protocol
     )
+
+
+@st.composite
+def _peers(draw: st.DrawFn, people: list[tuple[str, Address]]) -> Peer:
+    _, address = draw(st.sampled_from(people))
+    length = address.max_prefixlen - draw(st.sampled_from((0, 0, 1, 2)))
+    protocol = draw(st.sampled_from(list(Protocol)))
+    has_ports = protocol in (Protocol.TCP, Protocol.UDP, Protocol.SCTP)
+    port = draw(st.sampled_from((None, 80, 443))) if has_ports else None
+    return Peer(ip_network(f"{address}/{length}", strict=False), protocol, port)
 
 
 @dataclass
@@ -123,6 +154,8 @@ class Network:
     """What each VFN keeps; `send` adds to it."""
     related: bool = False
     """Is what is sent an ICMP error about one of these connections?"""
+    limited: list[int] = field(default_factory=list)
+    """Numbers of the meters of limits that `send` has passed, each time that it did."""
     observed: list[str] = field(default_factory=list)
     """Ids of rules whose shadow counted a packet of `send`, each time that it did."""
     ports: Mapping[str, Mapping[str, int]] = field(init=False)
@@ -154,6 +187,7 @@ class Network:
             known = self.connections[vfn]
             outcome = self.vfns[vfn].run({**packet, "in_port": self.ports[vfn][port]}, known, related=self.related)
             known |= outcome.committed
+            self.limited += [e.meter for e in outcome.path if e.meter is not None and e.meter >= FIRST_LIMIT]
             self.observed += [r for e in outcome.path if e.table == Table.SHADOW_DENIED for r in e.rules]
             for number in outcome.ports:
                 place = (vfn, names[number])

@@ -100,7 +100,7 @@ class Trace:
     """What the switch would do with a frame."""
 
     ports: tuple[int, ...]
-    """OpenFlow numbers of the ports by which it would send it on, sorted; empty: it would drop it."""
+    """OpenFlow numbers of the ports by which it would send it on, sorted, as often as it would; empty: dropped."""
     path: tuple[tuple[int, int], ...]
     """Table and priority of each entry that it met."""
 
@@ -116,7 +116,7 @@ def trace(switch: Switch, in_port: int, frame: bytes, found: str = "trk,new") ->
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     stages = re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE)
     assert stages, text
-    outputs = {part for actions in stages for part in _outermost(actions).split(",") if part.isdigit()}
+    outputs = [part for actions in stages for part in _outermost(actions).split(",") if part.isdigit()]
     ports = sorted(switch.datapath_ports[int(number)] for number in outputs)
     path = re.findall(r"^\s*(\d+)\. .*?priority (\d+)", text, re.MULTILINE)
     return Trace(tuple(ports), tuple((int(table), int(priority)) for table, priority in path))

@@ -49,7 +49,7 @@ BEHAVIOURS = ("port scan", "brute force", "outbound volume")
 def sample() -> DemoReport:
     """A run in which everything holds."""
     vms = tuple(_vm(name, vfn) for vfn, names in PLACES.items() for name in names)
-    rules = tuple(_rule(n) for n in range(3))
+    rules = (_first_step(), *(_rule(n) for n in range(3)))
     return DemoReport(
         title="dynseg demo: enterprise lab",
         started=START,
@@ -94,6 +94,17 @@ def _rule(number: int) -> ReportRule:
     released = START + 150 if number == 0 else None
     return ReportRule(
         CUT[attack.vm], "isolate", attack.vm, enforced - 0.012, enforced, released, 96.0 - number, reasons, attack.name
+    )
+
+
+def _first_step() -> ReportRule:
+    """A restriction of web1, for which the isolation stands half a second later."""
+    attack = ATTACKS[0]
+    enforced = attack.start + 0.9
+    over = attack.start + CONTAINED[0] + 0.02
+    reasons = ("7 hosts of segment db within 0.4 s, 1 is usual",)
+    return ReportRule(
+        "5e1f0d2c3b4a", "restrict", "web1", enforced - 0.1, enforced, over, 71.0, reasons, attack.name, CUT["web1"]
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
+from analyzer.attribute import DROPPED_TO
 from topology.model import Inventory, Link, OutsidePort, Segment, Vfn, Vm
 
 START = 1_800_000_000.0
@@ -78,6 +79,8 @@ class Talk:
     reply_flags: int = OPENED
     claimed: str | None = None
     """Source address on the wire, when it is forged."""
+    dropped: bool = False
+    """Does the first VFN drop what the initiator sends?"""
 
 
 def refused(start: float, source: str, target: str, dst_port: int, src_port: int) -> Talk:
@@ -137,7 +140,7 @@ class Exporters:
         flags = talk.reply_flags if back else talk.flags
         return struct.pack(
             "!IIIHHIIIIHHBBBBHHBBH",
-            *(int(e) for e in ends), 0, port, 9, mine, mine * size, first, last, *sides,
+            *(int(e) for e in ends), 0, port, DROPPED_TO if talk.dropped else 9, mine, mine * size, first, last, *sides,
             0, flags, talk.proto, 0, 0, 0, 0, 0, 0,
         )  # fmt: skip
 
@@ -154,7 +157,7 @@ class Exporters:
             owner = self._network.vms.get(name) or self._network.outside[name]
             places.append((owner.vfn, int(owner.port.rsplit("eth", 1)[1])))
         (first, out), (last, into) = places
-        if first == last:
+        if first == last or talk.dropped:
             return [(first, (out, into))]
         up = {"leaf1": 1, "leaf2": 2, "leaf3": 3}
         hops = [(first, (out, up.get(last, 1) if first == "core" else 1))]

@@ -111,7 +111,7 @@ def test_an_unknown_key_names_the_known_ones() -> None:
         ("", "segments: missing"),
         ("vfns: {a: {dpid: 1}}\nsegments:", "segments: must be a mapping"),
         ("a: \x00", "not YAML"),
-        ("a: 1\n--- \nb: 2", "not YAML"),
+        ("a: 1\n--- \nb: 2", "a second document"),
     ],
 )
 def test_what_is_no_inventory_is_refused(text: str, words: str) -> None:

@@ -1,1 +1,1 @@
-bb/owNUYVE/FOEuV4ST3CDtSCGrZ2hKrdEZ7xtXiev2QqdRzqcaPv3SMiAfaw/fRns/Nrqs25tvm9awwees7Cg==
+grCZuKVXfG9d2TKK0iOMVE+OWr17CuTesBLbzHproUXdihypoY3V/brH2J0YhS9cn7VQFHM+B8a3icgvPMtjDw==

@@ -147,7 +147,7 @@ def test_files_that_are_merged_while_one_asks_are_asked_again(archive: Path, mon
 NASTY = st.sampled_from(["web1", "'", "'; DROP TABLE x; --", "$vm", "{source}", "{files}", '"', "%", "\x00", "é"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(NASTY, NASTY, NASTY)
 def test_no_text_is_taken_for_sql(archive: Path, vm: str, segment: str, verdict: str) -> None:
     """Names are compared, never executed."""

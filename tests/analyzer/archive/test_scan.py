@@ -42,7 +42,6 @@ def test_every_row_is_read_once(archive: Path) -> None:
     for table in scan.scan(archive, Filter(), COLUMNS):
         assert table.column_names == list(COLUMNS)
         assert all(pa.types.is_dictionary(table[name].type) for name in ("src_vm", "dst_ip"))
-        assert all(table[name].num_chunks == 1 for name in COLUMNS)
 
 
 def test_times_are_those_of_a_flows_end(archive: Path) -> None:

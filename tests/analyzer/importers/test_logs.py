@@ -230,7 +230,7 @@ CELL = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["zeek", "argus", "json"]), st.lists(st.lists(CELL, min_size=14, max_size=20), max_size=4))
 def test_no_cells_upset_the_import(tmp_path: Path, kind: str, rows: list[list[str]]) -> None:
     """Any cells at all are flows, or counted as left out; what is left can always be analyzed."""

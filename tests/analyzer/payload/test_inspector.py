@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer import copies
@@ -156,7 +156,6 @@ def test_only_the_first_packets_of_a_flow(inspector: Inspector, tmp_path: Path) 
     assert inspector.status()["searched"] == 3
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.lists(st.binary(max_size=90), max_size=4), st.integers(0, 60))
 def test_rubbish_is_counted_and_shown_nowhere(rubbish: list[bytes], cut: int) -> None:
     """Whatever bytes come as copies, nothing is raised and none of them is logged."""

@@ -15,12 +15,13 @@ from support.policies import PORTS, policies
 from support.recorded import Flow, columns
 
 from policies.acl import Acl, Mode, Peer, Policy, Service
+from policies.impact import ends
 from policies.impact.flows import FlowColumns
 from policies.impact.tally import Impact, Outcome, Rules, Tally, impact_json
 from policies.reference import ICMP, SCTP, TCP, UDP, Tracked, decide
 from policies.rules import Protocol, Tier, Verdict
 from policies.terms import Schedule, Terms
-from policies.translate import acl_of, translate
+from policies.translate import acls_in, translate
 from topology.addresses import addresses_of
 from topology.inventory import parse
 from topology.model import OUTSIDE, Inventory
@@ -114,18 +115,12 @@ def counted(impact: Impact) -> Counter:
 
 
 @given(st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 def test_every_flow_is_counted_as_the_reference_decides(data: st.DataObject) -> None:
     """Policies of all tiers with lists, hours and observation, beside rules of the moment; flows in two pieces."""
     inventory = data.draw(networks(plain=False))
-    issued = tuple(
-        dict.fromkeys(
-            acl
-            for rule in data.draw(rules_for(inventory))
-            for firewall in translate(rule, inventory)
-            if (acl := acl_of(firewall)) is not None
-        )
-    )
+    firewall = (one for rule in data.draw(rules_for(inventory)) for one in translate(rule, inventory))
+    issued = tuple(dict.fromkeys(acls_in(firewall)))
     before, after = Rules(data.draw(timed(inventory)), issued), Rules(data.draw(timed(inventory)), issued)
     rows = data.draw(st.lists(flows(inventory), min_size=1, max_size=40))
     tally = Tally(inventory, before, after)
@@ -192,3 +187,11 @@ def test_nothing_to_count_is_no_mistake(rows: list[Flow]) -> None:
     """No flow, or none that a policy decides about."""
     impact = impact_of(rows, Policy(), Policy(1, (SQL,)))
     assert (impact.groups, impact.vms, [use.flows for use in impact.rules]) == ((), (), [0])
+
+
+def test_ends_are_told_apart_alike_however_many_there_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By marks in an array, or by hashes where the array would be too large."""
+    rows = [TO_DB, OUT, replace(TO_DB, source="web2", source_ip="10.0.0.2"), replace(OUT, destination_ip="2001:db8::7")]
+    marked = impact_of(rows * 3, Policy(), Policy(acls=(SQL,)))
+    monkeypatch.setattr(ends, "_MOST_MARKED", 0)
+    assert impact_of(rows * 3, Policy(), Policy(acls=(SQL,))) == marked

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.entries import entries
 
@@ -29,7 +29,6 @@ def by_cookie(*content: TableEntry) -> dict[int, TableEntry]:
     return {CODEC.cookie(entry): entry for entry in content}
 
 
-@settings(max_examples=40)
 @given(st.lists(entries(), max_size=8))
 def test_cookie_stands_for_content(content: list[TableEntry]) -> None:
     """Cookies carry the owner tag, and are equal exactly where everything but the rules is equal."""
@@ -60,7 +59,6 @@ def test_cookie_is_the_same_in_every_run() -> None:
     assert CODEC.cookie(ENTRY) == 0xD75E_D26A_290E_7B08
 
 
-@settings(max_examples=40)
 @given(st.lists(entries(), max_size=8))
 def test_what_is_installed_differs_in_nothing(content: list[TableEntry]) -> None:
     """Desired entries read back are no difference."""

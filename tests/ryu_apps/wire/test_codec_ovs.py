@@ -26,7 +26,6 @@ CODEC = WireCodec()
 WEB = (Field("eth_type", 0x0800), Field("ip_proto", 6), Field("tcp_dst", 80))
 ON_SWITCH = settings(
     max_examples=10,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

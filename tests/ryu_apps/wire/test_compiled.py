@@ -19,7 +19,7 @@ from ryu_apps.wire.codec import WireCodec
 from ryu_apps.wire.content import cookie, installed
 
 CODEC = WireCodec()
-RANDOM = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+RANDOM = settings(max_examples=15, suppress_health_check=list(HealthCheck))
 
 
 def ryus(entry: TableEntry) -> bytes:

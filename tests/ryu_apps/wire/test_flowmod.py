@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.entries import entries, steps
 from support.ryu import DATAPATH, OFPROTO, PARSER, part, ryu_action, ryu_flow_mod, ryu_instructions, ryu_match, wire
@@ -132,7 +132,6 @@ def bundled(content: list[TableEntry], bundle_id: int, xid: int) -> list[bytes]:
     return list(bundle.pieces(adds, bundle_id, xid, xid + 1 + len(content)))
 
 
-@settings(max_examples=40)
 @given(st.lists(entries(), max_size=3), st.integers(0, 0xFFFFFFFF), st.integers(1, 0xFFFF0000))
 def test_bundle_equals_ryu(content: list[TableEntry], bundle_id: int, xid: int) -> None:
     """Open, the flow-mods under their own numbers, commit: the same bytes as Ryu's extension messages."""
@@ -164,7 +163,6 @@ def test_long_bundle_comes_in_pieces() -> None:
     assert len(first + b"".join(rest)) == 24 + 1000 * (24 + 8) + 24
 
 
-@settings(max_examples=40)
 @given(st.lists(entries(), max_size=3))
 def test_bundle_is_staged_before_it_is_committed(content: list[TableEntry]) -> None:
     """Open and adds go first; then the commit, or in its place a discard that equals Ryu's."""
@@ -175,7 +173,6 @@ def test_bundle_is_staged_before_it_is_committed(content: list[TableEntry]) -> N
     assert staged == bundle.Staged(whole[:-24], whole[-24:], wire(discard, 101 + len(content)))
 
 
-@settings(max_examples=40)
 @given(st.lists(entries(), max_size=3))
 def test_messages_without_a_bundle_stay_whole(content: list[TableEntry]) -> None:
     """Flow-mods that were to be sent at once have nothing to be committed; nor has a bundle that is not ours."""

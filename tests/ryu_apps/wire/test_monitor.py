@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.entries import entries
 from support.ryu import DATAPATH, PARSER, wire
@@ -30,7 +30,6 @@ def report(happened: Happened, entry: TableEntry) -> bytes:
     return struct.pack("!HHHHHHHBxQ", *fixed) + tail
 
 
-@settings(max_examples=40)
 @given(st.lists(st.tuples(st.sampled_from(Happened), entries()) | st.none(), max_size=4))
 def test_reports_are_decoded_in_order(content: list[tuple[Happened, TableEntry] | None]) -> None:
     """What others did comes with the whole entry, what the session itself did (here None) not at all."""

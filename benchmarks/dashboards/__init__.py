@@ -1,0 +1,1 @@
+"""What the time-series database and its dashboards cost."""

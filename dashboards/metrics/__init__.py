@@ -1,0 +1,1 @@
+"""Points of the time-series database: schema, sources, and the writer that nobody waits for."""
