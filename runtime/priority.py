@@ -10,7 +10,6 @@ so is the group of the switch daemon itself, whose start script does not know of
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 from pathlib import Path
@@ -32,8 +31,9 @@ def take(niceness: int) -> None:
     try:
         os.setpriority(os.PRIO_PROCESS, 0, niceness)
         if os.getsid(0) == os.getpid():
-            with contextlib.suppress(FileNotFoundError):  # a kernel without
-                (_PROCESSES / "self" / _GROUP).write_text(f"{niceness}\n")
+            group = _PROCESSES / "self" / _GROUP
+            if _niceness_of(group) is not None:
+                group.write_text(f"{niceness}\n")
     except PermissionError as error:
         LOG.warning("going on with niceness %d: %s", os.getpriority(os.PRIO_PROCESS, 0), error.strerror)
 
@@ -46,14 +46,27 @@ def speak_for_group(pid: int) -> None:
     """
     try:
         niceness, group = os.getpriority(os.PRIO_PROCESS, pid), _PROCESSES / str(pid) / _GROUP
-        has = int(group.read_text().rpartition(" ")[2])
-        if niceness < has and _program(os.getsid(pid)) == _program(pid):
+        has = _niceness_of(group)
+        if has is not None and niceness < has and _program(os.getsid(pid)) == _program(pid):
             group.write_text(f"{niceness}\n")
             LOG.info("the group of process %d has its niceness now, %d", pid, niceness)
-    except (FileNotFoundError, ProcessLookupError):  # a kernel without groups, or a process that has just ended
-        LOG.debug("process %d is in no group", pid)
+    except (FileNotFoundError, ProcessLookupError):
+        LOG.debug("process %d has just ended", pid)
     except PermissionError as error:
         LOG.warning("the group of process %d keeps its niceness: %s", pid, error.strerror)
+
+
+def _niceness_of(group: Path) -> int | None:
+    """What a group has: "/autogroup-9 nice 0".
+
+    None if there is no group to speak of: a kernel without them, or a process from before the first session, which is
+    in the group of all (its file is empty, and cannot be written).
+    """
+    try:
+        told = group.read_text()
+    except FileNotFoundError:
+        return None
+    return int(told.rpartition(" ")[2]) if told.strip() else None
 
 
 def _program(pid: int) -> Path:

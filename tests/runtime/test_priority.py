@@ -76,6 +76,20 @@ def test_the_group_of_others_is_left_alone() -> None:
     priority.speak_for_group(guest.pid)
 
 
+@pytest.mark.parametrize("told", ["", None])
+def test_what_is_in_no_group_is_left_alone(told: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As whatever runs since before the first session: its file is empty. A kernel without groups has no such file."""
+    for process in ("self", str(os.getpid())):
+        (tmp_path / process).mkdir()
+        if told is not None:
+            (tmp_path / process / "autogroup").write_text(told)
+    monkeypatch.setattr(priority, "_PROCESSES", tmp_path)
+    monkeypatch.setattr(os, "getsid", lambda _: os.getpid())
+    priority.take(os.getpriority(os.PRIO_PROCESS, 0))
+    priority.speak_for_group(os.getpid())
+    assert [file.read_text() for file in tmp_path.rglob("autogroup")] == ([] if told is None else [told, told])
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_the_niceness_is_taken() -> None:
     """Of the switch, and of anybody."""
