@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from analyzer.collector import Collector
 from analyzer.live import Live
-from runtime.validation import most_telling
+from runtime.validation import in_words, most_telling
 from topology.model import Inventory
 
 
@@ -86,7 +86,10 @@ class Queries:
         except ValidationError as error:
             first = most_telling(error)
             key = ".".join(str(part) for part in first["loc"])
-            return 400, {"error": f"{key}: {first['msg']}", "remedy": "see the REST table in docs/architecture.md"}
+            return 400, {
+                "error": f"{key}: {in_words(first)[0]}",
+                "remedy": "see the REST table in docs/architecture.md",
+            }
 
     def _flows(self, params: Mapping[str, Any]) -> tuple[int, Any]:
         wanted = FlowsParams.model_validate(params)

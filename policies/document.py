@@ -108,7 +108,7 @@ def read(
     reader = _reader(text, inventory, read_list, file)
     if reader.blank:
         # A file that was cut off while it was written should not take a whole policy away.
-        raise PolicyError("is empty", file=file, remedy="write `rules: []` for a policy without rules")
+        raise PolicyError("has no rules", file=file, remedy="write `rules: []` for a policy without rules")
     policy = reader.policy(tuple(reader.rules()))
     if now is not None:
         reader.not_over(now)
@@ -195,8 +195,8 @@ class _Reader:
 
     @property
     def blank(self) -> bool:
-        """Is there nothing but comments?"""
-        return self._read.data is None
+        """Is there nothing but comments, or nothing behind `rules:`?"""
+        return self._read.data is None or self._read.data.get("rules", ()) is None
 
     def policy(self, acls: tuple[Acl, ...]) -> Policy:
         """The policy of these rules.

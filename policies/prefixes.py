@@ -9,7 +9,7 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_pton
 
 from policies.rules import Network
-from runtime.errors import PolicyError
+from runtime.errors import PolicyError, WrongValueError
 
 MAX_PREFIXES = 1_000_000
 """Of one list, at its fewest."""
@@ -35,14 +35,18 @@ def network(text: str) -> Network:
         found = ip_network(text)
     except ValueError as error:
         if "host bits" in str(error):
-            raise ValueError(f"{text!r} has bits beyond its length; write {ip_network(text, strict=False)}") from None
-        raise ValueError(f"{text!r} is no address or network; write one such as 192.0.2.0/24 or 2001:db8::1") from None
+            raise WrongValueError(
+                f"{text!r} has bits beyond its length", f"write {ip_network(text, strict=False)}"
+            ) from None
+        raise WrongValueError(
+            f"{text!r} is no address or network", "write one such as 192.0.2.0/24 or 2001:db8::1"
+        ) from None
     if found.version == 6 and "%" in text:
-        raise ValueError(f"{text!r} names an interface of one machine; write it without what follows the %")
+        raise WrongValueError(f"{text!r} names an interface of one machine", "write it without what follows the %")
     if _is_mapped(found.version, int(found.network_address), found.prefixlen):
         inner = IPv4Network((int(found.network_address) & 0xFFFF_FFFF, found.prefixlen - 96))
         right = inner if inner.num_addresses > 1 else inner.network_address
-        raise ValueError(f"{text!r} is IPv4 written as IPv6, which no packet has; write {right}")
+        raise WrongValueError(f"{text!r} is IPv4 written as IPv6, which no packet has", f"write {right}")
     return found
 
 

@@ -20,7 +20,7 @@ from policies.prefixes import network
 from policies.rules import Action, Mode, Network, Peer, Protocol, RuleState, Scope, SegmentationRule
 from policies.schema import MAX_CHARACTERS
 from runtime.errors import PolicyError
-from runtime.validation import most_telling, readable
+from runtime.validation import in_words, most_telling, readable
 from topology.names import nearest
 
 Answer = tuple[int, Any]
@@ -458,5 +458,5 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> Answer:
         return problem(400, f"{key}: unknown key", nearest(key, model.model_fields))
     if first["type"] == "missing":
         return problem(400, f"{key}: missing", f"give `{key}`")
-    message = first["msg"].removeprefix("Value error, ")
-    return problem(400, f"{key}: {message}", f"correct `{key}`")
+    message, remedy = in_words(first)
+    return problem(400, f"{key}: {message}", remedy or f"correct `{key}`")

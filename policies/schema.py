@@ -27,6 +27,7 @@ from policies.acl import DEFAULT_RANK, MAX_LISTS, MAX_RANK, Mode, PortRange
 from policies.prefixes import network
 from policies.rules import Network, Protocol
 from policies.terms import DAYS, epoch_seconds, moment
+from runtime.errors import WrongValueError
 from runtime.validation import readable
 from topology.model import OUTSIDE
 from topology.names import nearest
@@ -51,12 +52,12 @@ def _port_range(value: Any) -> PortRange:
     text = str(value).strip()
     parts = [part.strip() for part in text.split("-")]
     if not 1 <= len(parts) <= 2 or not all(part.isascii() and part.isdigit() and len(part) <= 5 for part in parts):
-        raise ValueError(f"{text!r} is no port or range; write 443 or 8000-8099")
+        raise WrongValueError(f"{text!r} is no port or range", "write 443 or 8000-8099")
     first, last = int(parts[0]), int(parts[-1])
     if not (0 < first <= MAX_PORT and 0 < last <= MAX_PORT):
-        raise ValueError(f"{text!r} is out of range; ports are 1 .. {MAX_PORT}")
+        raise WrongValueError(f"{text!r} is out of range", f"ports are 1 .. {MAX_PORT}")
     if first > last:
-        raise ValueError(f"{text!r} is upside down; write {last}-{first}")
+        raise WrongValueError(f"{text!r} is upside down", f"write {last}-{first}")
     return first, last
 
 
@@ -68,9 +69,11 @@ def _peer(value: Any) -> Any:
         return {"segment": OUTSIDE}
     if isinstance(value, dict):
         if len(value) != 1 and value.keys() != {"segment", "labels"}:
-            raise ValueError("names not one thing; write one of segment, vm, labels, networks, list, or the word any")
+            raise WrongValueError(
+                "names not one thing", "write one of segment, vm, labels, networks, list, or the word any"
+            )
         return value
-    raise ValueError(f"{value!r} is no end; write {_ENDS}")
+    raise WrongValueError(f"{value!r} is no end", f"write {_ENDS}")
 
 
 def _one_or_many(value: Any) -> Any:
@@ -87,7 +90,7 @@ def _hour(value: Any) -> time:
     try:
         return time(0) if text == "24:00" else datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - a time of any day
     except ValueError:
-        raise ValueError(f"{text!r} is no hour; write one such as 08:00") from None
+        raise WrongValueError(f"{text!r} is no hour", "write one such as 08:00") from None
 
 
 def _days(value: Any) -> frozenset[int]:
@@ -98,7 +101,9 @@ def _days(value: Any) -> frozenset[int]:
         ends = (first, last if dash else first)
         for word in ends:
             if word not in DAYS:
-                raise ValueError(f"{part!r} is no day; write mon, tue ... sun, or mon-fri; {nearest(word, DAYS)}")
+                raise WrongValueError(
+                    f"{part!r} is no day", f"write mon, tue ... sun, or mon-fri; {nearest(word, DAYS)}"
+                )
         begin, end = (DAYS.index(word) for word in ends)
         found |= {day % len(DAYS) for day in range(begin, end + 1 + len(DAYS) * (end < begin))}
     return frozenset(found)
@@ -108,7 +113,7 @@ def _zone(value: Any) -> ZoneInfo:
     try:
         return ZoneInfo(str(value).strip())
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{value!r} is no time zone; write one such as UTC or Europe/Berlin") from None
+        raise WrongValueError(f"{value!r} is no time zone", "write one such as UTC or Europe/Berlin") from None
 
 
 def _empty_is(default: Any) -> BeforeValidator:
@@ -225,7 +230,7 @@ class ScheduleDoc(_Part):
     @model_validator(mode="after")
     def _some_time(self) -> Self:
         if self.begins == self.ends != time(0):
-            raise ValueError("begins and ends at the same time; leave `from` and `to` out for the whole day")
+            raise WrongValueError("begins and ends at the same time", "leave `from` and `to` out for the whole day")
         return self
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from runtime.errors import WrongValueError
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _MIDNIGHT = time(0)
 _AHEAD = 9
@@ -119,9 +121,11 @@ def epoch_seconds(text: str) -> float:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no time; write one such as 2027-01-15T08:00:00Z") from None
+        raise WrongValueError(f"{text!r} is no time", "write one such as 2027-01-15T08:00:00Z") from None
     if found.tzinfo is None:
-        raise ValueError(f"{text!r} does not say its time zone; write {text}Z, or with an offset such as +02:00")
+        raise WrongValueError(
+            f"{text!r} does not say its time zone", f"write {text}Z, or with an offset such as +02:00"
+        )
     return found.timestamp()
 
 

@@ -41,6 +41,20 @@ class DynsegError(Exception):
         return f"{place}{key}{self.message}{remedy}"
 
 
+class WrongValueError(ValueError):
+    """A value that somebody wrote is none of its kind; schemas raise it where pydantic asks for a `ValueError`.
+
+    Args:
+        message: what is wrong with it.
+        remedy: what to write instead.
+    """
+
+    def __init__(self, message: str, remedy: str) -> None:
+        self.message = message
+        self.remedy = remedy
+        super().__init__(f"{message}; {remedy}")
+
+
 class SettingsError(DynsegError):
     """The settings file or an environment override is wrong."""
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runtime.log import ROOT
-from runtime.validation import most_telling
+from runtime.validation import in_words, most_telling
 
 _REMEDY = "give `level` (DEBUG, INFO, WARNING, ERROR, INHERIT) and, if you like, `logger` (dynseg...)"
 
@@ -32,7 +32,7 @@ def answer(params: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
     except ValidationError as error:
         first = most_telling(error)
         key = ".".join(map(str, first["loc"]))
-        return 400, {"error": f"{key}: {first['msg']}", "remedy": _REMEDY}
+        return 400, {"error": f"{key}: {in_words(first)[0]}", "remedy": _REMEDY}
 
 
 def set_level(wanted: LevelParams) -> tuple[int, dict[str, Any]]:

@@ -17,7 +17,7 @@ from pydantic_settings import SettingsError as _EnvironmentError
 
 from runtime import document
 from runtime.errors import SettingsError
-from runtime.validation import most_telling
+from runtime.validation import in_words, most_telling
 
 _REMEDY = "see `dynseg settings` for all keys and their meaning"
 
@@ -396,12 +396,12 @@ def _explain(error: ValidationError, written: document.Document) -> SettingsErro
     """The first thing that is refused, with its place: a line of the file or a variable of the environment."""
     first = most_telling(error)
     where = first["loc"]
-    message = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+    message, remedy = in_words(first)
     variable = "DYNSEG_" + "__".join(map(str, where)).upper()
     key = ".".join(map(str, where))
     if variable in (name.upper() for name in os.environ):
-        return SettingsError(message, key=variable, remedy=_REMEDY)
-    return SettingsError(message, file=written.file, line=written.line(where), key=key, remedy=_REMEDY)
+        return SettingsError(message, key=variable, remedy=remedy or _REMEDY)
+    return SettingsError(message, file=written.file, line=written.line(where), key=key, remedy=remedy or _REMEDY)
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from runtime.document import Document, E, Path
+from runtime.errors import WrongValueError
 
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that have the text behind them shown in another order (Unicode 16, UAX 9)."""
@@ -18,11 +19,11 @@ def readable(text: str) -> str:
     """What people write for people to read, in a terminal, too.
 
     Raises:
-        ValueError: it has characters that command a terminal, or show text in another order than it has.
+        WrongValueError: it has characters that command a terminal, or show text in another order than it has.
     """
     for place, one in enumerate(text):
         if one in _TURNING or (unicodedata.category(one) == "Cc" and one not in "\n\t"):
-            raise ValueError(f"has the control character U+{ord(one):04X} at place {place + 1}; take it out")
+            raise WrongValueError(f"has the control character U+{ord(one):04X} at place {place + 1}", "take it out")
     return text
 
 
@@ -32,6 +33,37 @@ def most_telling(error: ValidationError) -> Mapping[str, Any]:
     A misspelt key is both unknown and, under its right name, missing: that it is unknown says more.
     """
     return min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+
+
+_SAID = {
+    "missing": "missing",
+    "extra_forbidden": "unknown key",
+    "tuple_type": "must be a list (`[one, two]`)",
+    "dict_type": "must be a mapping (`key: value`)",
+    "model_type": "must be a mapping (`key: value`)",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+}
+"""Words for findings, by pydantic's type."""
+
+
+def in_words(found: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What a finding (of `most_telling`) says, and what to write instead where that is known.
+
+    The value itself is quoted only where a schema of ours does: it may be a secret.
+    """
+    kind, context = str(found["type"]), found.get("ctx", {})
+    if isinstance(wrong := context.get("error"), WrongValueError):
+        return wrong.message, wrong.remedy
+    if kind == "too_short" and context["min_length"] == 1:
+        return "must not be empty", None
+    if kind == "string_pattern_mismatch":
+        return f"must be written as {context['pattern']}", None
+    told = str(found["msg"]).removeprefix("Value error, ")
+    return _SAID.get(
+        kind, f"must be {told.removeprefix('Input should be ')}" if told.startswith("Input") else told
+    ), None
 
 
 def refusal(
@@ -50,13 +82,9 @@ def refusal(
     """
     first = most_telling(error)
     path = tuple(part for part in first["loc"] if part != "[key]" and part not in tags)
-    message, remedy = first["msg"].removeprefix("Value error, "), None
+    message, remedy = in_words(first)
     if first["type"] == "extra_forbidden":
-        message, remedy = "unknown key", right_key(path)
+        remedy = right_key(path)
     elif first["type"] == "missing":
-        message, remedy = "missing", f"add `{path[-1]}`"
-    elif first["type"] == "tuple_type":
-        message = "must be a list (`[one, two]`)"
-    elif first["type"] in ("dict_type", "model_type"):
-        message = "must be a mapping (`key: value`)"
+        remedy = f"add `{path[-1]}`"
     return read.error(kind, path, message, remedy)

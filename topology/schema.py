@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from runtime.errors import WrongValueError
 from topology.addresses import single
 from topology.model import Address, Default
 
@@ -18,9 +19,11 @@ def _mac(value: Any) -> str:
     """A unicast MAC, lower case with colons."""
     text = str(value).strip().lower().replace("-", ":")
     if not _MAC.fullmatch(text):
-        raise ValueError(f"{value!r} is no MAC address; write it as 02:00:00:00:01:01")
+        raise WrongValueError(f"{value!r} is no MAC address", "write it as 02:00:00:00:01:01")
     if int(text[:2], 16) & 1 or text == "00:00:00:00:00:00":
-        raise ValueError(f"{value!r} is no unicast MAC address; the first byte must be even, and not all be zero")
+        raise WrongValueError(
+            f"{value!r} is no unicast MAC address", "the first byte must be even, and not all be zero"
+        )
     return text
 
 
@@ -29,9 +32,11 @@ def _address(value: Any) -> Address:
     try:
         address = ip_address(str(value).strip())
     except ValueError:
-        raise ValueError(f"{value!r} is no address; write one IPv4 or IPv6 address without a prefix length") from None
+        raise WrongValueError(
+            f"{value!r} is no address", "write one IPv4 or IPv6 address without a prefix length"
+        ) from None
     if not single(address):
-        raise ValueError(f"{value!r} cannot be the address of an endpoint; give a plain unicast address")
+        raise WrongValueError(f"{value!r} cannot be the address of an endpoint", "give a plain unicast address")
     return address
 
 
@@ -40,9 +45,9 @@ def _dpid(value: Any) -> int:
     try:
         number = int(str(value), 0)
     except ValueError:
-        raise ValueError(f"{value!r} is no datapath id; write a number such as 17 or 0x11") from None
+        raise WrongValueError(f"{value!r} is no datapath id", "write a number such as 17 or 0x11") from None
     if not 0 < number < 1 << 64:
-        raise ValueError(f"{value!r} is out of range; a datapath id is 1 .. 2**64-1")
+        raise WrongValueError(f"{value!r} is out of range", "a datapath id is 1 .. 2**64-1")
     return number
 
 

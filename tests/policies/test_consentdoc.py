@@ -45,7 +45,7 @@ def test_a_consent_file_is_read(tmp_path: Path) -> None:
         ("purpose: find leaked card numbers", "purpose: '  '", ("c.yaml:2", "purpose", "says nothing")),
         ("agreed_by: works council, minute 2026-11", "agreed_by:", ("c.yaml:4", "agreed_by")),
         ("[secrets,", "[secrets, secrets,", ("c.yaml:3", "patterns", "named twice")),
-        ("[secrets,", "[../secrets,", ("c.yaml:3", "patterns.0", "match pattern")),
+        ("[secrets,", "[../secrets,", ("c.yaml:3", "patterns.0", "must be written as ^")),
         ('[secrets, "malware:dropper"]', "[]", ("c.yaml:3", "patterns")),
         ("vm: web1", "vm: web1\nvm: web2", ("c.yaml:2", "vm", "given twice")),
     ],

@@ -84,8 +84,8 @@ def test_every_key_becomes_a_value() -> None:
 
 
 def test_an_empty_policy_is_one() -> None:
-    """Keys without values are a policy without rules."""
-    for text in ("{}", "rules:\n", "services:\nlists:\nrules: []\n"):
+    """Other keys without values say nothing; rules are said not to be there."""
+    for text in ("{}", "rules: []", "services:\nlists:\nrules: []\n"):
         assert parse(text, INVENTORY, no_files).acls == ()
 
 
@@ -107,14 +107,14 @@ def test_any_among_services_is_all_traffic() -> None:
         (rule(service="[{protocol: tcp, prts: 1}]"), 6, "rules.0.service.0.prts", "did you mean `ports`?"),
         (rule(to="all"), 5, "rules.0.to", "{segment: x}"),
         (rule(to="{segment: web, vm: web1}"), 5, "rules.0.to", "not one thing"),
-        (rule(to="{networks: []}"), 5, "rules.0.to.networks", "at least 1"),
+        (rule(to="{networks: []}"), 5, "rules.0.to.networks", "must not be empty"),
         (rule(to="{segment: wb}"), 5, "rules.0.to.segment", "rule r: no segment 'wb' (did you mean `web`?"),
         (rule(to="{vm: web2}"), 5, "rules.0.to.vm", "rule r: no VM 'web2' (did you mean `web1`?"),
         (rule(to="{list: bad}"), 5, "rules.0.to.list", "rule r: no list 'bad'"),
         (rule(service="http"), 6, "rules.0.service.0", "rule r: no service 'http'"),
-        (rule(service="[]"), 6, "rules.0.service", "at least 1"),
-        (rule(service="{protocol: tcp, ports: []}"), 6, "rules.0.service.0.ports", "at least 1"),
-        (rule(service="{protocol: tcp, ports: 90-80}"), 6, "rules.0.service.0.ports.0", "upside down; write 80-90"),
+        (rule(service="[]"), 6, "rules.0.service", "must not be empty"),
+        (rule(service="{protocol: tcp, ports: []}"), 6, "rules.0.service.0.ports", "must not be empty"),
+        (rule(service="{protocol: tcp, ports: 90-80}"), 6, "rules.0.service.0.ports.0", "upside down (write 80-90)"),
         (rule(service="{protocol: tcp, ports: 70000}"), 6, "rules.0.service.0.ports.0", "1 .. 65535"),
         (rule(service="{protocol: tcp, ports: [0-5]}"), 6, "rules.0.service.0.ports.0", "1 .. 65535"),
         (rule(service="{protocol: tcp, ports: [1-2-3]}"), 6, "rules.0.service.0.ports.0", "no port or range"),
@@ -127,8 +127,9 @@ def test_any_among_services_is_all_traffic() -> None:
         (rule(to="{networks: ['fe80::1%eth0']}"), 5, "rules.0.to.networks.0", "without what follows the %"),
         (rule(comment='"\\e[2J"'), 6, "rules.0.comment", "control character U+001B at place 1"),
         (rule(owner='"a\\u202eb"'), 6, "rules.0.owner", "control character U+202E at place 2"),
-        ("", None, None, "is empty"),
-        ("# rules: []\n", None, None, "is empty"),
+        ("", None, None, "has no rules"),
+        ("services: {}\nrules:\n", None, None, "write `rules: []`"),
+        ("# rules: []\n", None, None, "has no rules"),
         (rule(priority=str(MAX_RANK + 1)), 6, "rules.0.priority", str(MAX_RANK)),
         (rule(tier="quarantine"), 6, "rules.0.tier", "'policy', 'operator' or 'emergency'"),
         (rule(name="abcdef012345"), 2, "rules.0.name", "another name"),

@@ -151,7 +151,7 @@ def test_a_binary_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("DYNSEG_REST__PORT", "many", "integer"),
+        ("DYNSEG_REST__PORT", "many", "whole number"),
         ("DYNSEG_REST__PROT", "1", "unknown key"),
         ("dynseg_rest__port", "70000", "65535"),
     ],

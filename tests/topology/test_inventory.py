@@ -73,8 +73,8 @@ MISTAKES = {
     "addresses not a list": ("[10.0.3.1]", "10.0.3.1", 11, "vms.db1.addresses", "must be a list"),
     "dpid zero": ("dpid: 1}", "dpid: 0}", 5, "vfns.core.dpid", "out of range"),
     "dpid no number": ("dpid: 1}", "dpid: one}", 5, "vfns.core.dpid", "such as 17"),
-    "bridge name too long": ("br-leaf1", "a-very-long-bridge", 6, "vfns.leaf1.bridge", "pattern"),
-    "VM name with a slash": ("  db1:", "  d/b1:", 11, "vms.d/b1", "pattern"),
+    "bridge name too long": ("br-leaf1", "a-very-long-bridge", 6, "vfns.leaf1.bridge", "must be written as ^"),
+    "VM name with a slash": ("  db1:", "  d/b1:", 11, "vms.d/b1", "must be written as ^"),
     "VFN without a link": ("  core: {dpid: 1}", "  core: {dpid: 1}\n  far: {dpid: 9}", 6, "vfns.far", "`links`"),
     "VM is no mapping": (GOOD[GOOD.index("  db1:") : GOOD.index("outside:")], "  db1: 7\n", 11, "vms.db1", "mapping"),
 }
