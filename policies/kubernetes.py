@@ -3,11 +3,13 @@
 A namespace is a segment of the same name, a pod a VM with the pod's labels. Who is selected by a policy may be reached
 (or, for egress, may reach) only as some policy allows: its rules become allows, above a deny for those it selects.
 Whom no policy selects the segments' defaults decide about. Kubernetes lets a packet pass if both the sender's egress
-and the receiver's ingress do; here the first rule that matches decides, so a file that limits both is refused.
+and the receiver's ingress do; here the first rule that matches decides. So what a direction denies stands above the
+other's allows where it allows nothing itself, and a file in which both allow something is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -18,15 +20,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from policies.document import parse_document
 from policies.prefixes import aggregate, network
 from policies.rules import Network
+from policies.schema import MAX_PORT
 from runtime import document
-from runtime.errors import PolicyError
+from runtime.errors import PolicyError, WrongValueError
 from runtime.validation import refusal
 from topology.names import nearest
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 _DENY_PRIORITY = 900
+_DENY_FIRST_PRIORITY = 1100
+"""Of a direction in which nothing is allowed: above what the other allows."""
 _LONGEST = 48
 """Of a policy's name in the names of its rules."""
+_DIRECTIONS = ("ingress", "egress")
 _HEADER = "# Made from Kubernetes NetworkPolicies. Whom none of them selects the segments' defaults decide about.\n"
 Path = document.Path
 Peer = str | Mapping[str, Any]
@@ -121,18 +127,17 @@ def convert(text: str, file: str, segment: str | None = None) -> str:
     Raises:
         PolicyError: it is no NetworkPolicy, or one that has no meaning here; names file, line, key and remedy.
     """
-    found = [_Converter(read, file, segment) for read in _documents(text, file)]
-    limiting: dict[str, _Converter] = {}
-    for one in found:
-        for direction in one.limits():
-            limiting.setdefault(direction, one)
-    if len(limiting) == 2:
-        other = max(limiting.values(), key=lambda one: one.read.line(("kind",)) or 0)
-        key = "egress" if limiting["egress"] is other else "ingress"
-        message = "limits one direction and other policies the other: here the first rule that matches decides alone"
-        raise other.read.error(PolicyError, ("spec", key), message, "import ingress alone, and write egress by hand")
+    found = [_Converter(read, segment) for read in _documents(text, file)]
+    _all_different(found)
+    limited = frozenset(one for one in _DIRECTIONS if any(one in converter.limits() for converter in found))
+    allowing = {one: [converter for converter in found if converter.allows(one)] for one in limited}
+    if len(limited) == 2 and all(allowing.values()):
+        key, other = max(((one, firsts[0]) for one, firsts in allowing.items()), key=lambda pair: found.index(pair[1]))
+        message = "allows in one direction while the file also allows in the other: the first rule decides alone here"
+        raise other.error(("spec", key), message, "import ingress alone, and write egress by hand")
+    above = frozenset(one for one in limited if len(limited) == 2 and not allowing[one])
     # By way of JSON, so that what is said twice is written twice: a policy knows no aliases.
-    rules = json.loads(json.dumps([rule for one in found for rule in one.rules()]))
+    rules = json.loads(json.dumps([rule for one in found for rule in one.rules(limited, above)]))
     made = _HEADER + yaml.safe_dump({"rules": rules}, sort_keys=False, default_flow_style=None, width=110)
     parse_document(made, file)
     return made
@@ -166,8 +171,8 @@ def _items(read: document.Document) -> Iterator[document.Document]:
 class _Converter:
     """One NetworkPolicy."""
 
-    def __init__(self, read: document.Document, file: str, segment: str | None) -> None:
-        self.read = read
+    def __init__(self, read: document.Document, segment: str | None) -> None:
+        self._read = read
         try:
             self._policy = _NetworkPolicy.model_validate(read.data)
         except ValidationError as error:
@@ -175,34 +180,57 @@ class _Converter:
         namespace = self._policy.metadata.namespace or segment
         if namespace is None:
             remedy = "add it, or say with --segment to which segment such policies belong"
-            raise self._error(("metadata",), "there is no namespace", remedy)
+            raise self.error(("metadata",), "there is no namespace", remedy)
         self._segment = namespace
         spec = self._policy.spec
-        self._directions = spec.types or (("Ingress",) if spec.egress is None else ("Ingress", "Egress"))
+        types = spec.types or (("Ingress", "Egress") if spec.egress else ("Ingress",))
+        self._directions = tuple(one for one in _DIRECTIONS if one.capitalize() in types)
 
-    def limits(self) -> Iterator[str]:
+    @property
+    def name(self) -> str:
+        """By which a cluster knows it."""
+        return f"{self._segment}.{self._policy.metadata.name}"
+
+    @property
+    def line(self) -> int | None:
+        """Where its name stands."""
+        return self._read.line(("metadata", "name"))
+
+    def limits(self) -> frozenset[str]:
         """`ingress`, `egress`: what it leaves less of than everything."""
-        spec = self._policy.spec
-        for name, rules in (("ingress", spec.ingress), ("egress", spec.egress)):
-            everything = any(not rule.peers and not rule.ports for rule in rules or ())
-            if name.capitalize() in self._directions and not everything:
-                yield name
+        return frozenset(one for one in self._directions if not any(map(_is_everything, self._given(one))))
 
-    def rules(self) -> Iterator[dict[str, Any]]:
-        """Allows, and a deny below them."""
-        for direction in self.limits():
-            name = f"{self._segment}.{self._policy.metadata.name}"[:_LONGEST] + f".{direction}"
+    def allows(self, direction: str) -> bool:
+        """Does it let anything pass in a direction?"""
+        return direction in self._directions and bool(self._given(direction))
+
+    def rules(self, limited: frozenset[str], above: frozenset[str]) -> Iterator[dict[str, Any]]:
+        """Allows, and a deny below them.
+
+        Args:
+            limited: directions that any policy of the file limits; allowing all of another would change nothing.
+            above: directions in which the file allows nothing, while it limits the other, too.
+        """
+        for direction in self._directions:
+            if direction not in limited:
+                continue
             own = self._vms(("spec", "podSelector"), self._policy.spec.pods)
-            given: Sequence[_Ingress | _Egress] = getattr(self._policy.spec, direction) or ()
-            for number, rule in enumerate(given):
+            name = f"{_shortened(self.name)}.{direction}"
+            for number, rule in enumerate(self._given(direction)):
                 path = ("spec", direction, number)
                 services = self._services((*path, "ports"), rule.ports or ())
                 for place, other in enumerate(self._peers(path, rule.peers or ())):
                     ends = {"from": other, "to": own} if direction == "ingress" else {"from": own, "to": other}
                     service = {"service": services} if services else {}
                     yield {"name": f"{name}-{number}-{place}", "action": "allow", **ends, **service}
-            ends = {"from": "any", "to": own} if direction == "ingress" else {"from": own, "to": "any"}
-            yield {"name": f"{name}-else", "action": "deny", **ends, "priority": _DENY_PRIORITY}
+            if direction in self.limits():
+                ends = {"from": "any", "to": own} if direction == "ingress" else {"from": own, "to": "any"}
+                priority = _DENY_FIRST_PRIORITY if direction in above else _DENY_PRIORITY
+                yield {"name": f"{name}-else", "action": "deny", **ends, "priority": priority}
+
+    def _given(self, direction: str) -> Sequence[_Ingress | _Egress]:
+        given: Sequence[_Ingress | _Egress] | None = getattr(self._policy.spec, direction)
+        return given or ()
 
     def _peers(self, path: Path, peers: Sequence[_Peer]) -> Iterator[Peer]:
         if not peers:
@@ -214,9 +242,11 @@ class _Converter:
     def _peer(self, path: Path, peer: _Peer) -> Iterator[Peer]:
         if peer.block is not None:
             if peer.pods is not None or peer.namespaces is not None:
-                raise self._error((*path, "ipBlock"), "stands beside a selector", "make two entries of it")
+                raise self.error((*path, "ipBlock"), "stands beside a selector", "make two entries of it")
             yield {"networks": self._networks((*path, "ipBlock"), peer.block)}
         elif peer.namespaces is None:
+            if peer.pods is None:
+                raise self.error(path, "names nobody", "write podSelector, namespaceSelector or ipBlock")
             yield self._vms((*path, "podSelector"), peer.pods)
         else:
             labels = {} if peer.pods is None else self._labels((*path, "podSelector"), peer.pods)
@@ -229,10 +259,10 @@ class _Converter:
         if not wanted:
             if not labels:
                 remedy = f"select them by {_NAMESPACE_NAME}, or pods by their labels"
-                raise self._error(path, "selects all namespaces, but nobody outside", remedy)
+                raise self.error(path, "selects all namespaces, but nobody outside", remedy)
             yield {"labels": dict(labels)}
         elif set(wanted) != {_NAMESPACE_NAME}:
-            raise self._error(path, "selects namespaces by labels of theirs", f"select them by {_NAMESPACE_NAME}")
+            raise self.error(path, "selects namespaces by labels of theirs", f"select them by {_NAMESPACE_NAME}")
         for name in wanted.get(_NAMESPACE_NAME, ()):
             yield {"segment": name, **({"labels": dict(labels)} if labels else {})}
 
@@ -247,9 +277,9 @@ class _Converter:
             where = (*path, "matchExpressions", number)
             if one.operator != "In" or not one.values:
                 message = f"operator {one.operator} has no meaning here"
-                raise self._error((*where, "operator"), message, "write In, with the values that are meant")
+                raise self.error((*where, "operator"), message, "write In, with the values that are meant")
             if one.key in found:
-                raise self._error((*where, "key"), f"asks for {one.key} twice", "say it once, with the common values")
+                raise self.error((*where, "key"), f"asks for {one.key} twice", "say it once, with the common values")
             found[one.key] = list(one.values)
         return found
 
@@ -259,31 +289,65 @@ class _Converter:
             but = self._network((*path, "except", number), text)
             nets = [part for net in nets for part in _without(net, but)]
         if not nets:
-            raise self._error((*path, "except"), "leaves nothing of the block", "take the entry out")
+            raise self.error((*path, "except"), "leaves nothing of the block", "take the entry out")
         return [str(net) for net in aggregate(nets)]
 
     def _network(self, path: Path, text: str) -> Network:
         try:
             return network(text)
-        except ValueError as error:
-            message, _, remedy = str(error).partition("; ")
-            raise self._error(path, message, remedy) from error
+        except WrongValueError as error:
+            raise self.error(path, error.message, error.remedy) from error
 
     def _services(self, path: Path, ports: Sequence[_Port]) -> list[dict[str, Any]]:
         return [self._service((*path, number), port) for number, port in enumerate(ports)]
 
     def _service(self, path: Path, port: _Port) -> dict[str, Any]:
+        protocol = {"protocol": port.protocol.lower()}
         if port.port is None:
-            return {"protocol": port.protocol.lower()}
-        for key, text in (("port", port.port), ("endPort", port.end or "0")):
-            if not (text.isascii() and text.isdigit()):
-                message = f"{text!r} is a name that a pod gives to a port"
-                raise self._error((*path, key), message, "write the port's number")
-        last = port.end or port.port
-        return {"protocol": port.protocol.lower(), "ports": int(last) if last == port.port else f"{port.port}-{last}"}
+            if port.end is not None:
+                raise self.error((*path, "endPort"), "stands without a port to begin with", "write port, too")
+            return protocol
+        first = self._number((*path, "port"), port.port)
+        last = first if port.end is None else self._number((*path, "endPort"), port.end)
+        if last < first:
+            raise self.error((*path, "endPort"), f"{last} is below the port {first}", "write the higher one here")
+        return {**protocol, "ports": first if last == first else f"{first}-{last}"}
 
-    def _error(self, path: Path, message: str, remedy: str) -> PolicyError:
-        return self.read.error(PolicyError, path, message, remedy)
+    def _number(self, path: Path, text: str) -> int:
+        if not (text.isascii() and text.isdigit()):
+            raise self.error(path, f"{text!r} is a name that a pod gives to a port", "write the port's number")
+        if not 0 < int(text) <= MAX_PORT:
+            raise self.error(path, f"{text} is out of range", f"ports are 1 .. {MAX_PORT}")
+        return int(text)
+
+    def error(self, path: Path, message: str, remedy: str) -> PolicyError:
+        """An error about what stands there."""
+        return self._read.error(PolicyError, path, message, remedy)
+
+
+def _all_different(found: Sequence[_Converter]) -> None:
+    """A cluster has one policy of a name in a namespace; which of two was meant nobody can tell.
+
+    Raises:
+        PolicyError: there are two.
+    """
+    first: dict[str, _Converter] = {}
+    for one in found:
+        if (other := first.setdefault(one.name, one)) is not one:
+            message = f"{one.name} is there already, in line {other.line}"
+            raise one.error(("metadata", "name"), message, "keep one of them")
+
+
+def _is_everything(rule: _Ingress | _Egress) -> bool:
+    return not rule.peers and not rule.ports
+
+
+def _shortened(name: str) -> str:
+    """A name that leaves room for what tells a policy's rules apart, and is no other's."""
+    if len(name) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST - len(digest) - 1]}-{digest}"
 
 
 def _without(net: Network, but: Network) -> list[Network]:

@@ -80,7 +80,35 @@ def test_several_policies_allow_together() -> None:
     assert not passes(policy, "mon", "job", 80)
     assert passes(policy, "web", "db", 5432)
     opened = OTHERS.replace("closed", "open").replace("{podSelector: {}}", "{podSelector: {}, ingress: [{}]}")
-    assert passes(imported(opened), "web", "mon", 80), "everything is allowed: nothing is limited"
+    for text in (opened, opened + OTHERS, OTHERS + opened):
+        assert passes(imported(text), "web", "mon", 80), "everything is allowed, whoever else allows less"
+
+
+def test_both_directions_may_be_closed_while_one_of_them_is_opened() -> None:
+    """What a sender may not send, no receiver's rule lets pass, and the other way round."""
+    closed = OTHERS.replace("namespace: lab", "namespace: shop").replace("{}}", "{}, policyTypes: [Ingress, Egress]}")
+    alone = imported(closed)
+    assert not any(passes(alone, *ends, 80) for ends in (("web", "db"), ("web", "mon"), ("mon", "web")))
+    assert passes(alone, "mon", "job", 80), "whom no policy selects"
+    for text in (closed + "---\n" + DB, DB + closed):
+        policy = imported(text)
+        assert passes(policy, "mon", "db", 9105)
+        assert not passes(policy, "web", "db", 5432), "web may not send"
+
+
+def test_egress_without_types_is_limited_only_where_something_is_said() -> None:
+    """As a cluster fills in `policyTypes`: Egress is among them if there is a rule of it."""
+    said = HEAD + "  podSelector: {}\n  ingress: [{}]\n  egress: "
+    assert passes(imported(said + "[]\n"), "web", "192.0.2.7", 443)
+    assert not passes(imported(said + "[{ports: [{port: 80}]}]\n"), "web", "192.0.2.7", 443)
+
+
+def test_no_two_policies_make_rules_of_one_name() -> None:
+    """Long names differ where they were shortened; the same name twice is refused with both lines."""
+    long = [OTHERS.replace("closed", "closed-" * 9 + end) for end in ("a", "b")]
+    assert len({acl.rule_id for acl in imported("".join(long)).acls}) == 2
+    with pytest.raises(PolicyError, match=r"k\.yaml:9: metadata\.name: lab\.closed is there already, in line 4"):
+        convert(OTHERS + OTHERS, "k.yaml")
 
 
 def test_egress_alone_is_imported() -> None:
@@ -104,7 +132,11 @@ def test_egress_alone_is_imported() -> None:
         ("kubernetes.io/metadata.name: lab", "team: blue", 13, "by labels of theirs"),
         ("192.0.2.128/25]", "192.0.2.0/24]", 10, "leaves nothing of the block"),
         ("192.0.2.0/24,", "192.0.2.1/24,", 10, "write 192.0.2.0/24"),
-        ("[Ingress]", "[Ingress, Egress]", 4, "limits one direction"),
+        ("[Ingress]", "[Ingress, Egress]\n  egress: [{ports: [{port: 53}]}]", 7, "also allows in the other"),
+        ("port: 9100, endPort: 9109", "endPort: 9109", 15, "without a port to begin with"),
+        ("endPort: 9109", "endPort: 9099", 15, "below the port 9100"),
+        ("port: 5432", "port: 65536", 11, "ports are 1 .. 65535"),
+        ("- podSelector: {matchLabels: {app: web}}", "- {}", 9, "names nobody"),
         ("kind: NetworkPolicy", "kind: Deployment", 2, "'NetworkPolicy'"),
         (", namespace: shop", "", 3, "no namespace"),
         ("protocol: TCP", "protocol: ICMP", 11, "'TCP', 'UDP' or 'SCTP'"),
