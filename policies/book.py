@@ -234,19 +234,23 @@ class Book:
 
     def confirm(self, vfns: Mapping[str, VfnState], now: float) -> list[RuleRecord]:
         """A VFN was read back: rules become enforced, ended ones are seen to be gone. Returns those that changed."""
-        changed = []
-        for identity in list(self._unsettled):
-            if identity not in self._unsettled:
-                continue  # it ended just now, as a stronger one stands for it
-            record = self.records[identity]
+        unsettled = [self.records[identity] for identity in self._unsettled]
+        changed = self._enforced([record for record in unsettled if _is_there(record, vfns)], now)
+        for record in unsettled:
             states = [vfns[name] for name in record.vfns]
-            if record.state is RuleState.INSTALLING and all(identity in (s.confirmed_rules or ()) for s in states):
-                body = {"vfns": list(record.vfns), "seconds": round(now - record.rule.created, 6)}
-                changed.append(self._change(move(record, RuleState.ENFORCED, now), ENGINE, "enforced", now, body))
-                changed += self._superseded(record, now)
-            elif record.leaving and all(s.in_sync and identity not in s.rules for s in states):
+            if record.leaving and all(state.in_sync and record.rule.id not in state.rules for state in states):
                 changed.append(self._removed(record, now))
         return changed
+
+    def _enforced(self, records: Sequence[RuleRecord], now: float) -> list[RuleRecord]:
+        """These rules are in force, written down together; returns them, and those that end for them."""
+        if not records:
+            return []
+        there = [move(record, RuleState.ENFORCED, now) for record in records]
+        bodies = [{"vfns": list(one.vfns), "seconds": round(now - one.rule.created, 6)} for one in there]
+        entries = [_entry(one, ENGINE, "enforced", now, body) for one, body in zip(there, bodies, strict=True)]
+        self._write(entries, there)
+        return [*there, *(ended for record in there for ended in self._superseded(record, now))]
 
     def _superseded(self, record: RuleRecord, now: float) -> list[RuleRecord]:
         """The lesser rules that this one was to stand for end now that it is there."""
@@ -443,6 +447,13 @@ class Book:
     def _state(self, identity: str) -> RuleState | None:
         record = self.records.get(identity)
         return None if record is None else record.state
+
+
+def _is_there(record: RuleRecord, vfns: Mapping[str, VfnState]) -> bool:
+    """Is a rule on its way into the switches in all of them?"""
+    if record.state is not RuleState.INSTALLING:
+        return False
+    return all(record.rule.id in (vfns[name].confirmed_rules or ()) for name in record.vfns)
 
 
 def _remembered(settings: EngineSettings) -> float:

@@ -59,8 +59,8 @@ def run(
             if ending is not None:
                 server.watch(ending.fileno())
             compiling, reading, trying = workers = Worker(), Worker(), Worker()
-            disk = Worker()
-            for worker in (*workers, disk):
+            disk, tidier = Worker(), Worker()
+            for worker in (*workers, disk, tidier):
                 server.watch(worker.fileno)
             clock = Clock(time.time, time.monotonic)
             engine = Engine(
@@ -81,7 +81,7 @@ def run(
             gc.collect()
             gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            loop = _Loop(engine, server, workers, Safely(store, disk, lambda sent: sent[1].hurried, _lane))
+            loop = _Loop(engine, server, workers, Safely(store, disk, tidier, lambda sent: sent[1].hurried, _lane))
             loop.run(stop or (lambda: ending is not None and ending.asked))
             engine.stop()
     except DynsegError as error:

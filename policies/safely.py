@@ -24,15 +24,23 @@ class Safely:
     Args:
         store: what is written there in `together(durable=False)` has to be on the disk before what comes after it.
         disk: waits for the disk, and does nothing else.
+        tidier: keeps the store's log short, which waits for the disk, too.
         hurried: of a message, may it leave before the disk is sure?
         lane: of a message, where it must not overtake another.
     """
 
     def __init__(
-        self, store: Store, disk: Worker, hurried: Callable[[Any], bool], lane: Callable[[Any], Hashable]
+        self,
+        store: Store,
+        disk: Worker,
+        tidier: Worker,
+        hurried: Callable[[Any], bool],
+        lane: Callable[[Any], Hashable],
     ) -> None:
         self._store = store
         self._disk = disk
+        self._tidier = tidier
+        self._tidying = False
         self._hurried = hurried
         self._lane = lane
         self._waiting: list[Any] = []
@@ -43,7 +51,7 @@ class Safely:
     @property
     def busy(self) -> bool:
         """Is the disk waited for just now?"""
-        return self._syncing
+        return self._syncing or self._tidying
 
     @property
     def ready(self) -> bool:
@@ -57,6 +65,7 @@ class Safely:
             AuditError: the disk does not take what was written.
         """
         leaving = self._disk.finished()
+        self._tidier.finished()
         if not self._syncing and not self._store.unsafe:
             self._last = time.monotonic()
             return [*leaving, *self._take(len(self._waiting)), *messages]
@@ -86,6 +95,13 @@ class Safely:
     def _begin(self) -> None:
         count, self._syncing = len(self._waiting), True
         self._disk(self._store.sync(), lambda _: self._done(count))
+        if not self._tidying and (tidy := self._store.tidy()) is not None:
+            self._tidying = True
+            self._tidier(tidy, self._tidied)
+
+    def _tidied(self, _: None) -> list[Any]:
+        self._tidying = False
+        return []
 
     def _done(self, count: int) -> list[Any]:
         self._syncing, self._last = False, time.monotonic()

@@ -7,9 +7,10 @@ engine is the only writer. Other processes may read at any time (write-ahead log
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
 
 from policies import audit, consentstore, controlstore, versions
 from policies.consent import ConsentRecord
@@ -26,6 +28,8 @@ from policies.lifecycle import OVER, RuleRecord
 from policies.rules import Action, Mode, Peer, Protocol, RuleState, Scope, SegmentationRule
 from policies.versions import PolicyVersion, VersionLine
 from runtime.errors import AuditError
+
+LOG = logging.getLogger("dynseg.engine")
 
 _META = sa.MetaData()
 _RULES = sa.Table(
@@ -58,20 +62,27 @@ _AUDIT = sa.Table(
     sa.Column("hash", sa.Text, nullable=False),
 )
 # Statements of every write, built once: to build them anew costs more than to carry them out.
-_STATE_OF = sa.select(_RULES.c.state).where(_RULES.c.id == sa.bindparam("rule"))
-_ADD_RULE = _RULES.insert()
-_CHANGE_RULE = (
-    _RULES.update()
-    .where(_RULES.c.id == sa.bindparam("rule"))
-    .values({name: sa.bindparam(f"new_{name}") for name in ("state", "created", "removed_at", "record")})
+_SAVE_RULE = insert(_RULES)
+_SAVE_RULE = _SAVE_RULE.on_conflict_do_update(
+    index_elements=[_RULES.c.id],
+    set_={name: _SAVE_RULE.excluded[name] for name in ("state", "created", "removed_at", "record")},
 )
-_ADD_HISTORY = _HISTORY.insert()
+_OTHERWISE = ~sa.exists().where(_RULES.c.id == sa.bindparam("rule"), _RULES.c.state == sa.bindparam("state"))
+_CHANGE = {name: _HISTORY.c[name].type for name in ("rule", "ts", "state", "detail")}
+_ADD_HISTORY = _HISTORY.insert().from_select(
+    list(_CHANGE), sa.select(*(sa.bindparam(name, type_=kind) for name, kind in _CHANGE.items())).where(_OTHERWISE)
+)
+"""Of a rule that was in another state before, or was not there."""
 _ADD_AUDIT = _AUDIT.insert()
 _TRIGGERS = tuple(
     f"CREATE TRIGGER IF NOT EXISTS audit_no_{verb.lower()} BEFORE {verb} ON audit "
     "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
     for verb in ("UPDATE", "DELETE")
 )
+TIDY_ROWS = 1000
+"""Of the audit log: so many later SQLite's own log (a few megabytes by then) is moved into the database."""
+_LONGEST_LOG = 1 << 14
+"""Pages of 4 KiB that SQLite's own log may have before a commit moves them, whoever waits for it."""
 _PENDING = tuple(state.value for state in RuleState if state not in OVER)
 _OVER = tuple(state.value for state in OVER if state is not RuleState.REFUSED)
 
@@ -118,13 +129,16 @@ class Store:
                     connection.exec_driver_sql(trigger)
                 self.count, self.head = _head(connection)
             self._log = os.open(path.with_name(f"{path.name}-wal"), os.O_RDONLY)
+            self._tidier = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            self._tidied = self.count
             self.listeners: list[Callable[[Sequence[Entry]], None]] = []
             """Each is told what was put on record."""
-        except (OSError, sa.exc.DatabaseError) as error:
+        except (OSError, sqlite3.DatabaseError, sa.exc.DatabaseError) as error:
             raise AuditError(f"cannot be opened: {_plain(error)}", file=path, remedy="check `state_dir`") from error
 
     def close(self) -> None:
         """Close the database; nothing is pending."""
+        self._tidier.close()
         self._engine.dispose()
         os.close(self._log)
 
@@ -132,7 +146,8 @@ class Store:
         """There is one connection, and it stays."""
         self._driver = connection
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000"):
+        pragmas = ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=2000", f"wal_autocheckpoint={_LONGEST_LOG}")
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     def sync(self) -> Callable[[], None]:
@@ -148,6 +163,22 @@ class Store:
             os.fdatasync(self._log)
         except OSError as error:
             raise AuditError(f"is not safe on the disk: {error.strerror}", file=self.path) from error
+
+    def tidy(self) -> Callable[[], None] | None:
+        """What moves a log that is long to where it belongs, and may do so in another thread; None: it is short.
+
+        SQLite would do it itself within a commit of every megabyte or so, and wait for the disk twice.
+        """
+        if self.count - self._tidied < TIDY_ROWS:
+            return None
+        self._tidied = self.count
+        return self._tidy
+
+    def _tidy(self) -> None:
+        try:
+            self._tidier.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.DatabaseError as error:
+            LOG.warning("the log of %s stays long: %s", self.path, error)  # nothing is lost; there is a next time
 
     @contextmanager
     def together(self, *, durable: bool = True) -> Iterator[None]:
@@ -216,8 +247,7 @@ class Store:
         count, head, entries = self.count, self.head, tuple(entries)
         try:
             with self._transaction() as connection:
-                for record in records:
-                    _save(connection, record)
+                _save(connection, records)
                 if policy is not None:
                     versions.save(connection, policy)
                 for consent in consents:
@@ -343,23 +373,33 @@ def _head(connection: sa.Connection) -> tuple[int, str]:
     return (0, audit.GENESIS) if last is None else (last.seq, last.hash)
 
 
-def _save(connection: sa.Connection, record: RuleRecord) -> None:
-    rule = record.rule
-    before = connection.execute(_STATE_OF, {"rule": rule.id}).scalar()
-    values = {
+def _save(connection: sa.Connection, records: Iterable[RuleRecord]) -> None:
+    """Save rules and what has become of them, each in the order of its states."""
+    waiting: dict[str, RuleRecord] = {}
+    for record in records:
+        if record.rule.id in waiting:
+            _save_each(connection, waiting.values())
+            waiting = {}
+        waiting[record.rule.id] = record
+    if waiting:
+        _save_each(connection, waiting.values())
+
+
+def _save_each(connection: sa.Connection, records: Collection[RuleRecord]) -> None:
+    """Save different rules: all by the same two statements, however many they are."""
+    changes = [{"rule": r.rule.id, "ts": r.changed_at, "state": r.state.value, "detail": r.detail} for r in records]
+    connection.execute(_ADD_HISTORY, changes)
+    connection.execute(_SAVE_RULE, [_row(record) for record in records])
+
+
+def _row(record: RuleRecord) -> dict[str, Any]:
+    return {
+        "id": record.rule.id,
         "state": record.state.value,
-        "created": rule.created,
+        "created": record.rule.created,
         "removed_at": record.removed_at,
         "record": audit.canonical(record_json(record)),
     }
-    if before is None:
-        connection.execute(_ADD_RULE, {"id": rule.id, **values})
-    else:
-        new = {f"new_{name}": value for name, value in values.items()}
-        connection.execute(_CHANGE_RULE, {"rule": rule.id, **new})
-    if before != record.state.value:
-        change = {"ts": record.changed_at, "state": record.state.value, "detail": record.detail}
-        connection.execute(_ADD_HISTORY, {"rule": rule.id, **change})
 
 
 def record_json(record: RuleRecord) -> dict[str, Any]:

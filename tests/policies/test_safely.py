@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import policies.store
 from policies import safely
 from policies.aside import Worker
 from policies.safely import Safely
@@ -63,7 +64,7 @@ def until_ready(waiting: Safely, worker: Worker) -> None:
 
 def safely_in(store: Store, worker: Worker) -> Safely:
     """Messages are words; those with a mark are in a hurry, and their first letter is the lane."""
-    return Safely(store, worker, lambda word: word.endswith("!"), lambda word: word[0])
+    return Safely(store, worker, Worker(), lambda word: word.endswith("!"), lambda word: word[0])
 
 
 def test_a_message_leaves_when_what_was_written_before_it_is_on_the_disk(store: Store, disk: Disk) -> None:
@@ -151,3 +152,25 @@ def test_what_is_not_waited_for_is_read_by_others_all_the_same(store: Store, dis
     store.write([Entry(2.0, "engine", "two", {})])
     assert [row.kind for row in store.audit()] == ["one", "two"]
     assert store._driver.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_the_log_is_moved_into_the_database_beside_the_loop(
+    store: Store, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No commit does it, however many there are; what is written meanwhile is sure, and leaves, all the same."""
+    monkeypatch.setattr(policies.store, "TIDY_ROWS", 50)
+    sure, tidier = Worker(), Worker()
+    waiting = Safely(store, sure, tidier, lambda _: False, lambda word: word)
+    before = store.path.stat().st_size
+    for _ in range(50):
+        write(store, "x" * 100_000)  # together more than SQLite moves by itself in a commit, were it let
+    assert store.path.stat().st_size == before
+    waiting.leave(["told"])
+    assert select.select([tidier.fileno], [], [], 10)[0]
+    assert store.path.stat().st_size > before + 50 * 100_000
+    assert waiting.leave([]) == []
+    disk.finish()
+    until_ready(waiting, sure)
+    assert waiting.leave([]) == ["told"]
+    assert not waiting.busy
+    assert len(store.audit()) == 50

@@ -307,3 +307,22 @@ def test_together_is_all_or_nothing(tmp_path: Path) -> None:
     store.write([Entry(3.0, "engine", "note", {})])
     assert audit.verify(store.path).head == store.head
     store.close()
+
+
+def test_states_of_several_rules_at_once_are_each_in_their_history(tmp_path: Path) -> None:
+    """Also a rule's that has gone through some of them in one write; what has not changed is not told again."""
+    store = Store(tmp_path / "several.sqlite")
+    one, other = (RuleRecord(replace(RULE, id=name), RuleState.PROPOSED, 1.0) for name in ("one", "other"))
+    approved = move(one, RuleState.APPROVED, 2.0)
+    installing = replace(move(approved, RuleState.INSTALLING, 3.0), vfns=("v1",))
+    store.write([], [one, other, approved, installing, replace(installing, installed_at=4.0)])
+    states = {name: [state for _, state, _ in store.history(name)] for name in ("one", "other")}
+    assert states == {
+        "one": [RuleState.PROPOSED, RuleState.APPROVED, RuleState.INSTALLING],
+        "other": [RuleState.PROPOSED],
+    }
+    kept = store.rule("one")
+    assert kept is not None
+    assert (kept.state, kept.installed_at, kept.vfns) == (RuleState.INSTALLING, 4.0, ("v1",))
+    assert store.rules(RuleState.PROPOSED) == (other,)
+    store.close()
