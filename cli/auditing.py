@@ -38,8 +38,9 @@ def verify(database: Path | None, exported: TextIO | None, as_json: bool) -> Non
     """Prove the hash chain from the first record to the last; exit status 1 when it is broken."""
     from policies import audit as log
     from policies.auditproof import prove
+    from policies.service import package_version
 
-    result = log.verify(_file(database)) if exported is None else prove(exported)
+    result = log.verify(_file(database)) if exported is None else prove(exported, package_version())
     if as_json:
         click.echo(json.dumps(asdict(result), indent=2))
     elif result.error is None:

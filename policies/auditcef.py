@@ -1,6 +1,7 @@
 """Rows of the audit log as syslog (RFC 5424) with a message in the Common Event Format (ArcSight CEF 0).
 
-The extension `cs1` is the text whose SHA-256 is the row's hash (`externalId`), as in `policies.auditocsf`.
+The extension `cs1` is the text whose SHA-256 is the row's hash (`cs2`), as in `policies.auditocsf`. So that it can be
+proven, a long row's `cs1` is longer than the 4,000 characters that the format's dictionary gives it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 from policies.audit import AuditRow, raw
 from policies.auditocsf import in_words, severity
@@ -20,6 +22,7 @@ _CEF = {1: 1, 2: 3, 3: 5, 4: 8, 5: 10}
 """Severity of CEF (0..10)."""
 _NIL = "-"
 _KEY = re.compile(r"(?:^| )([A-Za-z0-9_.\-\[\]]+)=")
+_HEAD = re.compile(r"CEF:0(?:\|(?:[^|\\]|\\.)*){6}\|")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -35,10 +38,12 @@ def line(row: AuditRow, product: str, host: str) -> str:
     name = _printable(host, 255) or _NIL
     data = f'[meta sequenceId="{row.seq % 2147483647 or 1}"]'
     header = f"<{_FACILITY * 8 + _LEVELS[severe]}>1 {when} {name} dynseg {_NIL} {_printable(row.kind, 32)} {data}"
-    return f"{header} {_message(row, product, severe)}"
+    return f"{header} {message(row, product)}"
 
 
-def _message(row: AuditRow, product: str, severe: int) -> str:
+def message(row: AuditRow, product: str) -> str:
+    """What stands behind the header of syslog."""
+    severe = severity(row)
     parts = ("dynseg", "dynseg", product, row.kind, in_words(row)[:512])
     head = "|".join(("CEF:0", *(_head(part) for part in parts), str(_CEF[severe])))
     return f"{head}|{' '.join(f'{key}={escaped(value)}' for key, value in _extension(row))}"
@@ -49,8 +54,8 @@ def _extension(row: AuditRow) -> Iterator[tuple[str, str]]:
     yield "rt", str(round(row.ts * 1000))
     yield "suser", row.actor
     yield "act", row.kind
-    yield "externalId", row.hash
-    for key, words in (("shost", "source_vm"), ("src", "address"), ("dvchost", "vfn"), ("deviceExternalId", "rule")):
+    yield from _address(body.get("address") or body.get("source_ip"))
+    for key, words in (("shost", "source_vm"), ("dvchost", "vfn"), ("deviceExternalId", "rule")):
         if body.get(words) is not None:
             yield key, str(body[words])
     if "source_vm" not in body and body.get("vm") is not None:
@@ -61,6 +66,21 @@ def _extension(row: AuditRow) -> Iterator[tuple[str, str]]:
     yield "cn1", str(row.seq)
     yield "cs1Label", "record"
     yield "cs1", raw(row)
+    yield "cs2Label", "hash"
+    yield "cs2", row.hash
+
+
+def _address(text: object) -> Iterator[tuple[str, str]]:
+    """The dictionary has a field of its own for IPv6, and none for networks."""
+    try:
+        address = ip_address(str(text))
+    except ValueError:
+        return
+    if address.version == 4:
+        yield "src", str(address)
+    else:
+        yield "c6a2Label", "Source IPv6 Address"
+        yield "c6a2", str(address)
 
 
 def _head(text: str) -> str:
@@ -74,16 +94,28 @@ def escaped(text: str) -> str:
     return found.replace("\r", "\\r").replace("\n", "\\n")
 
 
-def extension(message: str) -> Mapping[str, str]:
+def parts(line: str) -> tuple[str, str]:
+    """(message, version of dynseg that it names) of a line, whatever stands before its message.
+
+    Raises:
+        ValueError: it is no such line.
+    """
+    head = _HEAD.search(line)
+    if head is None:
+        raise ValueError("no CEF message")
+    return line[head.start() :], _plain(re.split(r"(?<!\\)\|", head[0])[3])
+
+
+def extension(line: str) -> Mapping[str, str]:
     """The extension of a line, by key: the way back.
 
     Raises:
         ValueError: it is no such line.
     """
-    head = re.search(r"CEF:0(?:\|(?:[^|\\]|\\.)*){6}\|", message)
+    head = _HEAD.search(line)
     if head is None:
         raise ValueError("no CEF message")
-    rest = message[head.end() :]
+    rest = line[head.end() :]
     # An equal sign within a value has a backslash before it, so it ends no key.
     keys = list(_KEY.finditer(rest))
     ends = [key.start() for key in keys[1:]] + [len(rest)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from policies import audit, auditcef, auditocsf
 from policies.audit import GENESIS, AuditRow, canonical, digest
-from policies.auditproof import prove
+from policies.auditproof import prove as prove_lines
 
 BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("started", {"pid": 7, "rules": 0}),
@@ -38,6 +39,10 @@ BODIES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("consent_withdrawn", {"consent": "0123456789ab", "reason": "over"}),
     ("stopped", {"pid": 7}),
 )
+
+
+def prove(lines: Iterable[str], product: str = "1.2.3") -> audit.VerifyResult:
+    return prove_lines(lines, product)
 
 
 def chained(bodies: tuple[tuple[str, dict[str, Any]], ...], actor: str = "anna") -> list[AuditRow]:
@@ -118,6 +123,44 @@ def test_an_export_proves_its_chain(form: Any) -> None:
     altered = prove([lines[0], lines[1].replace("300 ports", "3 ports"), *lines[2:]])
     assert altered.error == "line 2: row 2 was altered"
     assert (prove(["nothing"]).error or "").startswith("line 1: no exported row")
+    assert prove(["\n"]).error == "there is no row in it, so nothing is proven"
+
+
+@pytest.mark.parametrize(
+    ("form", "old", "new", "everywhere"),
+    [
+        (ocsf, '"message": "anna: ', '"message": "bert: ', False),
+        (ocsf, '"risk_score": 92', '"risk_score": 2', False),
+        (ocsf, '"body": {"vm": "web1"', '"body": {"vm": "web2"', True),
+        (ocsf, '"time": 18', '"time": 17', True),
+        (ocsf, '"unmapped"', '"added": 1, "unmapped"', False),
+        (cef, "shost=web1", "shost=web2", True),
+        (cef, "reason=", "msg=x reason=", False),
+        (cef, "|10|", "|1|", False),
+        (cef, "suser=anna", "suser=bert", True),
+    ],
+)
+def test_words_around_a_record_cannot_be_altered(form: Any, old: str, new: str, everywhere: bool) -> None:
+    """What people and tools read of a line is held against its record; what every version says is so in any version."""
+    lines = [form(row) for row in chained((*BODIES[:2], ("hold", {"on": True, "reason": "flood"})))]
+    assert any(old in line for line in lines)
+    altered = [line.replace(old, new) for line in lines]
+    assert "is told otherwise than it was recorded" in (prove(altered).error or "")
+    assert prove(lines, "9.9.9").ok
+    assert prove(altered, "9.9.9").ok is not everywhere
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [("192.0.2.7", "src=192.0.2.7"), ("2001:db8::1", "c6a2Label=Source IPv6 Address c6a2=2001:db8::1")],
+)
+def test_addresses_stand_in_the_field_of_their_family(address: str, field: str) -> None:
+    """Of detections and of rules; a network is no address."""
+    for key in ("address", "source_ip"):
+        assert f" {field} " in cef(chained((("admitted", {key: address}),))[0])
+    assert not re.search(
+        r"src=|c6a2=", cef(chained((("admitted", {"source_ip": "192.0.2.0/24"}),))[0]).split("cs1=")[0]
+    )
 
 
 @given(st.text(), st.text(min_size=1), st.dictionaries(st.text(min_size=1), VALUES, max_size=5))
@@ -130,7 +173,7 @@ def test_whatever_a_row_says_it_is_one_line_and_comes_back(actor: str, kind: str
     found = auditcef.extension(line)
     assert found["cs1"] == audit.raw(row)
     assert found["suser"] == actor
-    assert found["externalId"] == row.hash
+    assert found["cs2"] == row.hash
     assert prove([line]).ok
     assert prove([ocsf(row)]).ok
 
