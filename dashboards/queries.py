@@ -2,8 +2,8 @@
 
 Macros and variables are those of `dashboards.influxql`. Three variables choose how fine points are: `$policy`, the
 retention policy they are read from, `$seconds`, the length of an interval, and `$pairs`, the measurement with what went
-between segments; all follow from the range that is looked at (`dashboards.resolutions`). Counts stand for an interval
-each, so a rate is their sum over `$seconds`.
+between segments; all follow from the range that is looked at (`dashboards.resolutions`). `$coarse` is the policy that
+goes back the furthest. Counts stand for an interval each, so a rate is their sum over `$seconds`.
 """
 
 from __future__ import annotations
@@ -59,18 +59,20 @@ def largest(what: str, measurement: str, by: str, many: int, where: str = "") ->
 
 def now(field: str, measurement: str, where: str = "") -> str:
     """The sum of the latest values of all series."""
-    latest = whole(f'last("{field}") AS "latest"', measurement, "*", where)
+    latest = stands(f'last("{field}") AS "latest"', measurement, "*", where)
     return f'SELECT sum("latest") AS "value" FROM ({latest})'
 
 
 def stands(what: str, measurement: str, by: str, where: str = "") -> str:
-    """One row for each set of tags in `by`: how it stood last.
+    """One row for each set of tags in `by`: how it stood last; `what` are `last` of fields.
 
-    Of the default retention policy, which has every point: a coarse one tells the worst of its five minutes, also when
-    that has passed.
+    Of the default retention policy, which has every point as long as it has any; the last of them is later than the
+    begin of its five minutes, so their coarse point, which tells the worst of them and comes a minute late, counts only
+    where no fine point is left.
     """
     condition = f" AND {where}" if where else ""
-    return f'SELECT {what} FROM "dynseg_{measurement}" WHERE {_AT}{condition} GROUP BY {by}'
+    name = f'"dynseg_{measurement}"'
+    return f'SELECT {what} FROM {name}, "${{coarse}}".{name} WHERE {_AT}{condition} GROUP BY {by}'
 
 
 # ------------------------------------------------------------------------------------------------------------ variables
@@ -102,7 +104,7 @@ PAIRS_DENIED = whole('sum("flows") AS "flows", sum("packets") AS "packets"', "fl
 
 # ---------------------------------------------------------------------------------------------------------------- rules
 CUT_OFF = now("rules", "rules", "\"action\" = 'isolate' AND \"state\" = 'enforced'")
-RULES = whole('last("rules") AS "rules"', "rules", '"action", "state", "mode", "issuer"')
+RULES = stands('last("rules") AS "rules"', "rules", '"action", "state", "mode", "issuer"')
 WOULD_DROP = whole(
     'sum("observed") AS "packets", sum("observed_bytes") AS "bytes"', "rule_hits", '"rule"', "\"mode\" = 'observe'"
 )

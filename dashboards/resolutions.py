@@ -45,6 +45,7 @@ class Resolution:
             "policy": [self.policy],
             "seconds": [str(self.seconds)],
             "pairs": [self.pairs],
+            "coarse": [FINE],
         }
 
 
@@ -62,7 +63,7 @@ RESOLUTIONS = (
 _RANGE = '"from_ms" <= $__range_ms AND "to_ms" > $__range_ms'
 VARIABLES = {
     name: f'SELECT "{name}" FROM "{FOREVER}"."{TABLE}" WHERE {_RANGE}'  # noqa: S608 - from constants
-    for name in ("policy", "seconds", "pairs")
+    for name in ("policy", "seconds", "pairs", "coarse")
 }
 """The hidden variables of every dashboard, and the queries that tell them."""
 
@@ -73,7 +74,7 @@ def table() -> str:
     begins = 0.0
     for number, each in enumerate(RESOLUTIONS):
         edges = f"from_ms={begins * 3.6e6:.0f}i,to_ms={each.hours * 3.6e6:.0f}i"
-        names = f'policy="{each.policy}",pairs="{each.pairs}"'
+        names = f'policy="{each.policy}",pairs="{each.pairs}",coarse="{FINE}"'
         lines.append(f"{TABLE} {edges},{names},seconds={each.seconds}i {number}")
         begins = each.hours
     return "\n".join(lines)
@@ -113,23 +114,27 @@ def _rollup(source: Measurement, name: str, tags: Sequence[str], database: str, 
     )
 
 
-def suiting(span_seconds: float) -> Resolution:
-    """Policy and step for a range."""
-    return next((each for each in RESOLUTIONS if span_seconds < each.hours * 3600), RESOLUTIONS[-1])
+def suiting(span_seconds: float, age_seconds: float = 0.0) -> Resolution:
+    """Policy and step for a range of that length that began so long ago."""
+    there = [each for each in RESOLUTIONS if each.policy != RAW or age_seconds < RAW_DAYS * 86_400]
+    return next((each for each in there if span_seconds < each.hours * 3600), there[-1])
 
 
-def looked_at(since: float, until: float, client: InfluxQl | None = None) -> tuple[Span, Mapping[str, Sequence[str]]]:
+def looked_at(
+    since: float, until: float, client: InfluxQl | None = None, *, now: float | None = None
+) -> tuple[Span, Mapping[str, Sequence[str]]]:
     """A range (epoch seconds) with the step that suits it, and the values of the hidden variables.
 
     Args:
         since: its begin.
         until: its end.
+        now: of what is older than fine points are kept, coarse ones are read; None: it ends now.
         client: a server that may keep points otherwise; then all are read from its default policy.
 
     Raises:
         MetricsError: the server does not answer InfluxQL with what it keeps.
     """
-    suits = suiting(until - since)
+    suits = suiting(until - since, (until if now is None else now) - since)
     span = Span(since, until, suits.seconds)
     variables = suits.variables()
     if client is None:
@@ -140,7 +145,7 @@ def looked_at(since: float, until: float, client: InfluxQl | None = None) -> tup
     if suits.policy not in {row["name"] for row in policies}:
         default = str(next(row["name"] for row in policies if row["default"]))
         fine = Resolution(suits.hours, RAW, suits.seconds)
-        variables = {**fine.variables(), "policy": [default]}
+        variables = {**fine.variables(), "policy": [default], "coarse": [default]}
     return span, variables
 
 

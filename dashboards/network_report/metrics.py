@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ def report(place: Place, since: float, until: float) -> NetworkReport:
         MetricsError: it is not there, or does not answer InfluxQL.
     """
     with InfluxQl(place) as client:
-        span, variables = resolutions.looked_at(since, until, client)
+        span, variables = resolutions.looked_at(since, until, client, now=time.time())
         asked = _Asked(client, span, variables)
         denied = asked.rows(queries.PAIRS_DENIED)
         return NetworkReport(

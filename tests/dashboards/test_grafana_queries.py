@@ -148,3 +148,15 @@ def test_coarse_points_add_up_to_fine_ones(run: Filled, client: InfluxQl) -> Non
         _, variables = looked_at(run, resolutions.FINE)
         coarse = client.ask(query, Span(run.since - 300, run.until + 300), variables)[0].numbers("value")
         assert fine[0] == coarse[0] > 0
+
+
+@pytest.mark.parametrize("query", [queries.RULES, queries.CUT_OFF, queries.ENFORCED, queries.VFN_STATE, queries.STARTS])
+def test_how_things_stand_is_told_by_the_finest_points_there_are(run: Filled, client: InfluxQl, query: str) -> None:
+    """By fine ones alone where there are any, whatever the range; by coarse ones where those are gone."""
+    span, variables = looked_at(run, resolutions.FINE)
+    fine = re.sub(r', "\$\{coarse\}"\."\w+"', "", query)
+    assert fine != query
+    assert client.ask(query, span, variables) == client.ask(fine, span, variables) != []
+    gone = re.sub(r'FROM ("\w+"), ', rf'FROM "{resolutions.FOREVER}".\1, ', query)
+    assert gone != query
+    assert client.ask(gone, span, variables) != []

@@ -122,6 +122,14 @@ def test_every_range_has_a_resolution_that_can_be_drawn(seconds: float) -> None:
     assert suits.policy == resolutions.FINE or seconds <= resolutions.RAW_DAYS * 86_400
 
 
+def test_of_what_is_older_than_fine_points_are_kept_coarse_ones_are_read() -> None:
+    """However short the range is."""
+    week = resolutions.RAW_DAYS * 86_400.0
+    ends = {now: resolutions.looked_at(0.0, 600.0, now=now) for now in (None, week - 1, week)}
+    assert [variables["policy"] for _, variables in ends.values()] == [["raw"], ["raw"], ["five_minutes"]]
+    assert ends[week][0].step == resolutions.FINE_SECONDS
+
+
 def test_every_number_is_sampled_down() -> None:
     """Each measurement without texts, with all its fields and tags."""
     made = dict(resolutions.rollups("db"))
@@ -155,10 +163,12 @@ def test_a_database_is_made_once_and_can_be_read_where_it_was_not(tmp_path: Path
         assert len(queries) == len(dict(resolutions.rollups("dynseg")))
         span, variables = resolutions.looked_at(0, 86_400, client)
         assert (span.step, variables["policy"], variables["pairs"]) == (900, ["five_minutes"], ["dynseg_pairs"])
+        assert variables["coarse"] == ["five_minutes"]
         client.ask('CREATE DATABASE "other"')
         with InfluxQl(Place(store.url, "other")) as plain:
             _, variables = resolutions.looked_at(0, 86_400, plain)
             assert (variables["policy"], variables["pairs"]) == (["autogen"], ["dynseg_flows"])
+            assert variables["coarse"] == ["autogen"]
         with pytest.raises(MetricsError, match="not found"):
             client.write("m x=1 1", "no-such-policy")
 
