@@ -31,7 +31,10 @@ class Evaluated:
     """One capture."""
 
     name: str
+    learned: int
+    """Benign flows that were learned from; 0: judged as a network of which nothing is known."""
     flows: int
+    """That were judged."""
     malicious: int
     auc: float | None
     tpr_1pct: float | None
@@ -56,18 +59,18 @@ class Evaluated:
 def evaluate(capture: Labelled, learned: float) -> Evaluated:
     """Learn from the first share `learned` of a capture's benign flows, judge what comes after.
 
+    Without benign flows nothing is learned, and all is judged.
+
     Raises:
-        DynsegError: it has no benign flows to learn from, or nothing after them.
+        DynsegError: it has no flows.
     """
     rows = capture.batch.rows
+    if not len(rows):
+        raise DynsegError("has no flows", file=capture.name)
     benign = np.asarray(capture.kind == BENIGN)
-    if not benign.any():
-        raise DynsegError("has no benign flows to learn from", file=capture.name)
-    cut = np.quantile(rows["start"][benign], learned)
+    cut = np.quantile(rows["start"][benign], learned) if benign.any() else -np.inf
     early, late = benign & (rows["start"] < cut), rows["start"] >= cut
     bad = np.array([kind is not None and kind != BENIGN for kind in capture.kind], bool)
-    if not late.any():
-        raise DynsegError("has nothing after what is learned from", file=capture.name)
     baseline = replay.learn([FlowBatch(rows[early])], capture.site)
     judged = replay.judge(baseline, FlowBatch(rows[late]), capture.site)
     ends = np.unique(rows[late & bad][["src_hi", "src_lo"]])
@@ -83,7 +86,7 @@ def evaluate(capture: Labelled, learned: float) -> Evaluated:
 
     later = rows[late & benign]
     return Evaluated(
-        capture.name, int(late.sum()), int((late & bad).sum()),
+        capture.name, int(early.sum()), int(late.sum()), int((late & bad).sum()),
         auc(good, evil), tpr(good, evil, 0.01), tpr(good, evil, 0.001), roc(good, evil),
         delay(acting), delay(judged.rules),
         len({str(rule["subject"]) for rule in acting} & offenders), len(offenders),

@@ -26,7 +26,7 @@ def evaluate(
     """Judge labelled captures, and write ROC curves, calibration, false alarms and delays as one HTML page.
 
     Of each capture the benign flows of the first part are learned from, and the rest is judged, without any supervised
-    model. Formats as for `dynseg train`.
+    model. Formats as for `dynseg train`. What cannot be judged is left out, which page and exit status tell.
     """
     from analyzer import evaluate as judged
     from analyzer.models import labelled
@@ -35,16 +35,25 @@ def evaluate(
     if not captures and score is None:
         raise click.UsageError("name captures, or a run of score.py with --score")
     networks = [network.strip() for network in internal.split(",") if network.strip()]
-    found = []
+    found, left_out = [], []
     for capture in captures:
-        found.append(judged.evaluate(labelled.read(capture, networks), learn))
-        auc = "no AUC" if found[-1].auc is None else f"AUC {found[-1].auc:.3f}"
-        click.echo(f"{found[-1].name}: {auc}, {found[-1].acted} of {found[-1].offenders} offenders acted on")
+        try:
+            one = judged.evaluate(labelled.read(capture, networks), learn)
+        except DynsegError as error:
+            left_out.append(str(error))
+            click.echo(f"left out: {error}", err=True)
+            continue
+        found.append(one)
+        auc = "no AUC" if one.auc is None else f"AUC {one.auc:.3f}"
+        calm = "" if one.learned else ", nothing benign to learn from"
+        click.echo(f"{one.name}: {auc}, {one.acted} of {one.offenders} offenders acted on{calm}")
     command = f"dynseg evaluate --learn {learn:g} ({len(captures)} captures)"
-    data = evaluation.Evaluation(found, _json(score), _json(confusion), command)
+    data = evaluation.Evaluation(found, left_out, _json(score), _json(confusion), command)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(evaluation.render(data))
     click.echo(f"written to {out}")
+    if left_out:
+        raise DynsegError(f"{len(left_out)} of {len(captures)} captures are left out")
 
 
 def _json(file: Path | None) -> dict[str, Any] | None:

@@ -25,6 +25,8 @@ class Evaluation:
     """What the page shows."""
 
     captures: Sequence[Evaluated]
+    left_out: Sequence[str]
+    """Why others could not be judged."""
     score: Mapping[str, Any] | None
     """A run of the captures' own `score.py` (its JSON: `total`, `cases`), if there is one."""
     confusion: Mapping[str, Any] | None

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer import evaluate
 from analyzer.models import labelled
+from cli import evaluating
 from dashboards import evaluation
-from runtime.errors import DynsegError
 
 HEADER = (
     "start,end,duration,proto,src_ip,src_port,dst_ip,dst_port,src_pkts,dst_pkts,src_bytes,dst_bytes,syn,fin,rst,ack,psh,"
@@ -67,21 +68,48 @@ def test_a_scan_in_a_capture_is_found_and_told(tmp_path: Path) -> None:
         "confusion": [{"truth": "scan", "said": "benign", "flows": 3}],
         "families": {"worm": 0.125},
     }
-    page = evaluation.render(evaluation.Evaluation([found], None, confusion, "test"))
+    page = evaluation.render(evaluation.Evaluation([found], ["x<2>.csv: has no flows"], None, confusion, "test"))
     assert "office&lt;1&gt;.csv" in page
     assert "office<1>" not in page
     assert "0.125" in page
+    assert "left out: x&lt;2&gt;.csv: has no flows" in page
     del confusion["families"]  # of a classifier that was trained before there were any
-    assert "0.125" not in evaluation.render(evaluation.Evaluation([found], None, confusion, "test"))
+    assert "0.125" not in evaluation.render(
+        evaluation.Evaluation([found], ["x<2>.csv: has no flows"], None, confusion, "test")
+    )
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
 
 
-def test_a_capture_without_calm_is_refused(tmp_path: Path) -> None:
-    """Nothing benign to learn from is said, not passed over."""
+def test_a_capture_without_calm_is_judged_unlearned(tmp_path: Path) -> None:
+    """Nothing benign: nothing is learned from, and the scanner is found all the same."""
     path = capture(tmp_path / "x.csv")
-    path.write_text(path.read_text().replace("benign,", "malicious,portscan"))
-    with pytest.raises(DynsegError, match="no benign flows to learn from"):
-        evaluate.evaluate(labelled.read(str(path), []), 0.4)
+    path.write_text(path.read_text().replace("benign,", ","))
+    found = evaluate.evaluate(labelled.read(str(path), []), 0.4)
+    assert (found.learned, found.flows, found.malicious, found.acted) == (0, 1900, 400, 1)
+    assert (found.auc, found.realised) == (None, ())
+
+
+def test_a_capture_without_attacks_has_no_offenders(tmp_path: Path) -> None:
+    """Nothing but false alarms can come of it."""
+    path = capture(tmp_path / "x.csv")
+    path.write_text("\n".join(line for line in path.read_text().splitlines() if "malicious" not in line))
+    found = evaluate.evaluate(labelled.read(str(path), []), 0.4)
+    assert (found.malicious, found.offenders, found.auc, found.delay, found.false_rules) == (0, 0, None, None, {})
+
+
+def test_what_cannot_be_judged_is_left_out_of_the_page(tmp_path: Path) -> None:
+    """An empty capture and one with a time that is none are named, the page is made of the rest, the status says so."""
+    capture(tmp_path / "good.csv")
+    (tmp_path / "empty.csv").write_text(HEADER + "\n")
+    (tmp_path / "odd.csv").write_text(f"{HEADER}\n1,nan,0,tcp,10.0.0.1,1,10.0.0.2,2,1,1,60,60,1,0,0,0,0,,benign,\n")
+    out = tmp_path / "page.html"
+    paths = [str(tmp_path / f"{name}.csv") for name in ("empty", "odd", "good")]
+    done = CliRunner().invoke(evaluating.evaluate, [*paths, "--out", str(out)])
+    assert "good.csv: AUC" in done.output
+    assert str(done.exception) == "2 of 3 captures are left out"
+    page = out.read_text()
+    assert "empty.csv: has no flows" in page
+    assert "odd.csv:2: end: &#39;nan&#39; is no number" in page
 
 
 def test_causes_are_counted_by_what_a_reason_names() -> None:
