@@ -13,6 +13,8 @@ from urllib.parse import quote
 import click
 
 from cli.asking import as_json, ask, show
+from runtime.errors import DynsegError
+from topology.names import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,7 +121,23 @@ def _print(
         _print_csv(query.flows(archive, wanted, columns, limit))
     else:
         rows = query.flows(archive, wanted, columns, limit or SHOWN).read_all().to_pylist()
+        if not rows and wanted.vm is not None:
+            _known(wanted.vm)
         show(rows, as_json, columns)
+
+
+def _known(vm: str) -> None:
+    """A VM of which nothing is recorded is one of this network, if this machine knows any.
+
+    Raises:
+        DynsegError: it is none, so the name is wrong.
+    """
+    from runtime import settings
+    from topology import inventory
+
+    file = settings.load().inventory
+    if file.is_file() and vm not in (vms := inventory.load(file).vms):
+        raise DynsegError(f"no flow of a VM {vm!r}, and none in the inventory", remedy=nearest(vm, vms))
 
 
 def _print_csv(reader: pa.RecordBatchReader) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 WIDEST = 60
 """Longer texts are cut in a table; `--json` has them whole."""
-_TIMES = {"time", "ts", "start", "end", "created", "expires", "evidence_time", "since", "until"}
+_TIMES = {"time", "ts", "start", "end", "created", "expires", "evidence_time", "since", "until", "first", "last"}
 _TIMES |= {"started", "installed_at", "enforced_at", "released_at", "ended_at", "removed_at"}
 
 

@@ -453,10 +453,12 @@ def rule_json(record: RuleRecord) -> dict[str, Any]:
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> Answer:
     first = most_telling(error)
-    key = ".".join(str(part) for part in first["loc"]) or "parameters"
+    key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return problem(400, f"{key}: unknown key", nearest(key, model.model_fields))
     if first["type"] == "missing":
         return problem(400, f"{key}: missing", f"give `{key}`")
     message, remedy = in_words(first)
+    if not key:
+        return problem(400, message, remedy or "see what this request takes in docs/architecture.md")
     return problem(400, f"{key}: {message}", remedy or f"correct `{key}`")

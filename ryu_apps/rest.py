@@ -76,7 +76,7 @@ class Api(ControllerBase):
         if route is None:
             raise _nowhere(request.method, request.path)
         if not token.role.covers(route.role):
-            raise RefusedError(403, f"{token.name} is {token.role}", f"this needs the role {route.role}")
+            raise RefusedError(403, f"the token {token.name} is a {token.role}'s", f"show one of an {route.role}")
         params = {key: value for key, value in request.urlvars.items() if key not in ("route", "controller", "action")}
         params = _merge(params, read_query(route, request.GET))
         if route.takes_body:

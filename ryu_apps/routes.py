@@ -22,7 +22,10 @@ def _whole(lowest: int, highest: int) -> Converter:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < 1e11:
         raise ValueError("seconds since 1970")
     return value

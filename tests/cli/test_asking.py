@@ -217,7 +217,10 @@ def test_the_token_of_the_environment_wins(node: Node) -> None:
     viewer = node.token(Role.VIEWER)
     assert run(node, "rules", DYNSEG_TOKEN=viewer).exit_code == 0
     refused = run(node, "isolate", "web1", DYNSEG_TOKEN=viewer)
-    assert (refused.exit_code, refused.stderr) == (1, "dynseg: viewer is viewer (this needs the role operator)\n")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "dynseg: the token viewer is a viewer's (show one of an operator)\n",
+    )
     assert "no valid token" in run(node, "rules", DYNSEG_TOKEN="x" * 43).stderr
 
 

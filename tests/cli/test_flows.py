@@ -127,3 +127,23 @@ def test_an_archive_without_flows_says_so(tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
     result = run(tmp_path)
     assert (result.exit_code, "empty so far" in result.stderr) == (1, True)
+
+
+def test_a_vm_that_is_not_there_is_no_vm_without_flows(
+    state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is wrong where neither archive nor inventory have it; without an inventory nobody can tell."""
+    assert run(state, "--vm", "web9").stdout == "none\n"
+    file = tmp_path / "inventory.yaml"
+    file.write_text(
+        "segments: {web: }\nvfns: {v1: {dpid: 1}}\nvms:\n"
+        "  web3: {segment: web, vfn: v1, port: a, mac: '02:00:00:00:00:01', addresses: [10.0.0.1]}\n"
+    )
+    monkeypatch.setenv("DYNSEG_INVENTORY", str(file))
+    assert run(state, "--vm", "web3").stdout == "none\n"
+    assert run(state, "--vm", "web1").exit_code == 0, "it was one once"
+    refused = run(state, "--vm", "web9")
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "dynseg: no flow of a VM 'web9', and none in the inventory (did you mean `web3`? known: web3)\n",
+    )

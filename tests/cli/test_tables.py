@@ -28,3 +28,10 @@ def test_a_sheet_indents_what_is_within() -> None:
     """Mappings and lists of mappings stand under their key."""
     shown = sheet({"a": 1, "b": {"c": True}, "d": [{"e": 1.5, "f": None}], "g": {}})
     assert shown.splitlines() == ["a: 1", "b:", "  c: yes", "d:", "  e", "  1.5", "g: "]
+
+
+def test_times_are_read_as_times() -> None:
+    """Those of names, too, which were seen first and last."""
+    shown = table([{"first": 1_800_000_000.5, "last": 1_800_000_001.5}], ("first", "last"))
+    assert "e+09" not in shown
+    assert shown.count("2027-01-1") == 2

@@ -131,6 +131,13 @@ def test_a_wrong_query_is_refused(node: Node, query: str) -> None:
     assert "limit" in problem(response)["error"]
 
 
+@pytest.mark.parametrize("since", ["x", "-1", "nan", "inf", ""])
+def test_a_wrong_time_is_refused_in_words(node: Node, since: str) -> None:
+    """What Python says of such a text is not for people."""
+    told = problem(node.ask("GET", f"/v1/risk?since={since}"))
+    assert told == {"error": "query parameter 'since' is wrong", "remedy": "it must be seconds since 1970"}
+
+
 @pytest.mark.parametrize(
     "body",
     [
