@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -32,7 +32,12 @@ def audit() -> None:
 
 @audit.command()
 @database
-@click.option("--export", "exported", type=click.File(), help="Prove the lines of an export instead; - is the input.")
+@click.option(
+    "--export",
+    "exported",
+    type=click.File(encoding="utf-8", errors="replace"),
+    help="Prove the lines of an export instead; - is the input.",
+)
 @as_json
 def verify(database: Path | None, exported: TextIO | None, as_json: bool) -> None:
     """Prove the hash chain from the first record to the last; exit status 1 when it is broken."""
@@ -41,6 +46,8 @@ def verify(database: Path | None, exported: TextIO | None, as_json: bool) -> Non
     from policies.service import package_version
 
     result = log.verify(_file(database)) if exported is None else prove(exported, package_version())
+    if result.ok and not result.count:
+        result = replace(result, error="there is no row in it, so nothing is proven")
     if as_json:
         click.echo(json.dumps(asdict(result), indent=2))
     elif result.error is None:
@@ -82,7 +89,8 @@ def export(database: Path | None, form: str, since: float | None, until: float |
 def replay(database: Path | None, at: float | None, as_json: bool) -> None:
     """Rebuild from the records what was in force at a moment: rules, the policy's version, consents, the hold.
 
-    Without --at it is also compared with what the database holds; exit status 1 if that is something else.
+    Without --at it is also compared with what the database holds; exit status 1 if that is something else, or if the
+    records' chain is broken up to that moment.
     """
     from policies import audit as log
     from policies.auditreplay import replay, replayed_json
@@ -91,15 +99,18 @@ def replay(database: Path | None, at: float | None, as_json: bool) -> None:
     found = replay(log.rows(file, until=at))
     told = replayed_json(found)
     wrong = _differences(found, file) if at is None else []
+    broken = log.verify(file, at).error
     if as_json:
-        show({**told, "differences": wrong} if at is None else told, as_json)
+        show({**told, "broken": broken} | ({"differences": wrong} if at is None else {}), as_json)
     else:
         show({key: value for key, value in told.items() if key != "rules"}, as_json)
         click.echo()
         show(told["rules"], False, RULES)
+    if broken is not None:
+        click.echo(f"BROKEN: {broken}; what is shown rests on records that are not proven", err=True)
     for sentence in wrong:
         click.echo(f"DIFFERENT: {sentence}", err=True)
-    sys.exit(1 if wrong else 0)
+    sys.exit(1 if wrong or broken else 0)
 
 
 def _differences(found: Replayed, file: Path) -> list[str]:

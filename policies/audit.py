@@ -81,8 +81,11 @@ def digest(prev: str, seq: int, ts: float, actor: str, kind: str, body: str) -> 
     return hashlib.sha256(canonical([prev, seq, ts, actor, kind, body]).encode()).hexdigest()
 
 
-def verify(path: Path) -> VerifyResult:
+def verify(path: Path, until: float | None = None) -> VerifyResult:
     """Prove the chain from its first row, in one consistent view of the file.
+
+    Args:
+        until: up to the last row of that time (epoch seconds) or earlier; None: to the end.
 
     Raises:
         AuditError: the file is not there or is no audit database.
@@ -90,7 +93,13 @@ def verify(path: Path) -> VerifyResult:
     head, count = GENESIS, 0
     with closing(_open(path)) as connection:
         try:
+            connection.execute("BEGIN")
+            last = _BEHIND_ALL
+            if until is not None:
+                last = _edge(connection, "SELECT max(seq) FROM audit WHERE ts <= ?", until) or 0
             for row in _rows(connection, _BEFORE_ALL):
+                if isinstance(row[0], int) and row[0] > last:
+                    break
                 wrong = _fault(row, head, count + 1)
                 if wrong is not None:
                     return VerifyResult(count, head, wrong)
@@ -187,13 +196,15 @@ def _rows(
 
 def _parsed(row: tuple[Any, ...]) -> AuditRow:
     seq, ts, actor, kind, body, prev, own = row
+    if not _of_right_types(row):
+        raise ValueError(f"row {seq} has a value of the wrong type")
     return AuditRow(seq, ts, actor, kind, json.loads(body), prev, own)
 
 
 def _fault(row: tuple[Any, ...], head: str, expected: int) -> str | None:
     """What is wrong with a row that should be the next after `head`."""
     seq, ts, actor, kind, body, prev, own = row
-    if not isinstance(seq, int) or not isinstance(ts, float) or not all(isinstance(text, str) for text in row[2:]):
+    if not _of_right_types(row):
         return f"row {seq} has a value of the wrong type"
     if seq != expected:
         return f"row {expected} is missing, {seq} follows {expected - 1}"
@@ -202,3 +213,8 @@ def _fault(row: tuple[Any, ...], head: str, expected: int) -> str | None:
     if own != digest(prev, seq, ts, actor, kind, body):
         return f"row {seq} was altered"
     return None
+
+
+def _of_right_types(row: tuple[Any, ...]) -> bool:
+    seq, ts, *texts = row
+    return isinstance(seq, int) and isinstance(ts, float) and all(isinstance(text, str) for text in texts)

@@ -33,7 +33,7 @@ class _Claim:
 def prove(lines: Iterable[str], product: str) -> VerifyResult:
     """What the lines prove; their head is that of the last row.
 
-    An export that does not begin with the first row is proven from its first row on.
+    An export that does not begin with the first row is proven from its first row on; no lines prove no row.
 
     Args:
         product: this version of dynseg.
@@ -47,7 +47,7 @@ def prove(lines: Iterable[str], product: str) -> VerifyResult:
         if wrong is not None:
             return VerifyResult(count, head or GENESIS, f"line {number}: {wrong}")
         head, expected, count = head_of, seq + 1, count + 1
-    return VerifyResult(count, head or GENESIS, None if count else "there is no row in it, so nothing is proven")
+    return VerifyResult(count, head or GENESIS)
 
 
 def _row(line: str, head: str | None, expected: int, product: str) -> tuple[str | None, str, int]:

@@ -111,3 +111,39 @@ def test_what_was_in_force_is_rebuilt(node: Path) -> None:
         ["the database holds version 0 of the policy, the records say 1"],
     )
     assert "DIFFERENT: the database holds version 0" in run(node, "replay").stderr
+
+
+def test_what_rests_on_altered_records_is_told_so(node: Path) -> None:
+    """By replay, from the first altered row on; a moment before it is proven as it was."""
+    with sqlite3.connect(node / "dynseg.sqlite") as database:
+        database.execute("DROP TRIGGER audit_no_update")
+        database.execute('UPDATE audit SET body = \'{"vm":"web2"}\' WHERE seq = 2')
+    said = "BROKEN: row 2 was altered; what is shown rests on records that are not proven"
+    result = run(node, "replay")
+    assert (result.exit_code, said in result.stderr) == (1, True)
+    first = json.loads(run(node, "list", "--json", "--limit", "1").stdout)[0]["ts"]
+    before = run(node, "replay", "--at", str(first), "--json")
+    assert (before.exit_code, json.loads(before.stdout)["broken"]) == (0, None)
+
+
+@pytest.mark.parametrize("command", [["export"], ["export", "--format", "cef"], ["list"], ["replay"]])
+def test_values_of_the_wrong_type_are_told(node: Path, command: list[str]) -> None:
+    """SQLite keeps whatever somebody writes into a column."""
+    with sqlite3.connect(node / "dynseg.sqlite") as database:
+        database.execute("DROP TRIGGER audit_no_update")
+        database.execute("UPDATE audit SET ts = 'x' WHERE seq = 2")
+    result = run(node, *command)
+    assert (result.exit_code, "row 2 has a value of the wrong type" in result.stderr) == (1, True)
+
+
+def test_nothing_is_no_proof(node: Path) -> None:
+    """An emptied log, an empty export, and one that is no text."""
+    file = node / "export"
+    for content in (b"", b"\xff\xfe"):
+        file.write_bytes(content)
+        assert run(node, "verify", "--export", str(file)).exit_code == 1
+    with sqlite3.connect(node / "dynseg.sqlite") as database:
+        database.execute("DROP TRIGGER audit_no_delete")
+        database.execute("DELETE FROM audit")
+    result = run(node, "verify")
+    assert (result.exit_code, result.stderr) == (1, "BROKEN: there is no row in it, so nothing is proven\n")

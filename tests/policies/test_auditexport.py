@@ -123,7 +123,7 @@ def test_an_export_proves_its_chain(form: Any) -> None:
     altered = prove([lines[0], lines[1].replace("300 ports", "3 ports"), *lines[2:]])
     assert altered.error == "line 2: row 2 was altered"
     assert (prove(["nothing"]).error or "").startswith("line 1: no exported row")
-    assert prove(["\n"]).error == "there is no row in it, so nothing is proven"
+    assert prove(["\n"]).count == 0
 
 
 @pytest.mark.parametrize(
