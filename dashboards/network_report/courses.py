@@ -38,12 +38,17 @@ _FLAGS = {
 """Shapes: kinds are told apart without colour, too. To the right for what begins, to the left for what ends."""
 
 
+def vms(report: NetworkReport) -> list[str]:
+    """Who has a lane, the riskiest first: VMs at risk, and those that something was done about all the same."""
+    done = {each.vm for each in report.happenings if each.vm and each.kind in MARKS}
+    return sorted({*report.risks, *done}, key=lambda name: (-_worst(report.risks.get(name, ())), name))
+
+
 def risk(report: NetworkReport) -> str:
-    """A lane for each VM, the riskiest first, as inline SVG."""
-    names = sorted(report.risks, key=lambda name: -_worst(report.risks[name]))
-    shown = names[:MOST_LANES]
+    """A lane for each VM as inline SVG."""
+    shown = vms(report)[:MOST_LANES]
     bottom = 10 + len(shown) * (LANE + GAP)
-    worst = ", ".join(f"{name} {rounded(_worst(report.risks[name]))}" for name in shown[:SPOKEN])
+    worst = ", ".join(f"{name} {rounded(_worst(report.risks.get(name, ())))}" for name in shown[:SPOKEN])
     drawing = picture(WIDTH, bottom + 24, f"Risk of VMs over time; the highest: {worst}")
     scale = _scale(report)
     axis(drawing, scale, 6, bottom)
@@ -53,7 +58,7 @@ def risk(report: NetworkReport) -> str:
         text = add(drawing, "text", words, x=scale.left - 10, y=y + 18, text_anchor="end", fill=INK, class_="strong")
         tip(text, name)
         add(drawing, "rect", x=scale.left, y=y, width=RIGHT - scale.left, height=LANE, fill=LANE_GROUND)
-        _bars(drawing, name, report.risks[name], scale, y, report.step)
+        _bars(drawing, name, report.risks.get(name, ()), scale, y, report.step)
         _marks(drawing, [each for each in report.happenings if each.vm == name], scale, y)
     return markup(drawing)
 
@@ -64,7 +69,7 @@ def _worst(course: Course) -> float:
 
 def _scale(report: NetworkReport) -> TimeScale:
     """The axis of both time lines, to the right of the longest name."""
-    widest = max((len(name) for name in report.risks), default=0) * 13 * BOLD
+    widest = max(map(len, vms(report)), default=0) * 13 * BOLD
     return TimeScale(report.since, report.until, 15 + min(max(widest, NAMES[0]), NAMES[1]), RIGHT)
 
 

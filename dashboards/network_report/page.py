@@ -34,5 +34,6 @@ def render(report: NetworkReport) -> str:
         levels=courses.LEVELS,
         flags={kind: Markup(courses.flag(kind)) for kind in courses.MARKS},  # noqa: S704 - the same
         words=words,
+        vms=len(courses.vms(report)),
         lanes=courses.MOST_LANES,
     )

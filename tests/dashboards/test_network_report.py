@@ -64,6 +64,7 @@ def test_lanes_and_cells_are_bounded() -> None:
     many = replace(
         sample(),
         risks={f"vm{i}": [(START + 900 * (i % 90), 20.0 + i % 80)] for i in range(2000)},
+        happenings=(),
         pairs=tuple(Pair(f"s{i}", f"s{(i * 7) % 200}", 1, i + 1) for i in range(200)),
     )
     html = render(many)
@@ -78,6 +79,16 @@ def test_the_riskiest_come_first_and_outside_comes_last() -> None:
     drawing = courses.risk(sample())
     assert drawing.index(">web1<") < drawing.index(">db2<")
     assert heat.segments(sample().pairs)[-1] == "outside"
+
+
+def test_who_was_cut_off_without_any_risk_has_a_lane() -> None:
+    """As a person may know more; below those at risk, and alone, too."""
+    when = sample().since + 900
+    done = (Happening(when, "isolation", "ops1 isolated", "ticket", "alice", "ops1"), Happening(when, "policy", "p"))
+    drawing = courses.risk(replace(sample(), happenings=done))
+    assert drawing.index(">db2<") < drawing.index(">ops1<")
+    assert "ops1 isolated" in drawing
+    assert "No VM was worth a look" not in Page(render(replace(sample(), risks={}, happenings=done))).text
 
 
 @given(st.floats(1, 40 * 86_400))
