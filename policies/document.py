@@ -295,10 +295,13 @@ class _Reader:
             try:
                 from_file = read_list(part.file)
             except PolicyError as error:
+                named = (*path, "file")
+                if error.line is None:
+                    raise self._error(named, f"{error.file}: {error.message}", error.remedy or "") from error
                 # The place in the list's file says more than that of its name here.
-                error_path = f"lists.{name}.file"
+                key = document.dotted(named)
                 raise PolicyError(
-                    error.message, file=error.file, line=error.line, key=error_path, remedy=error.remedy
+                    error.message, file=error.file, line=error.line, key=key, remedy=error.remedy
                 ) from error
             nets = aggregate((*nets, *from_file)) if nets else from_file
         if len(nets) > MAX_PREFIXES:

@@ -63,8 +63,12 @@ def read(path: Path) -> tuple[Network, ...]:
         PolicyError: not readable, too long, or a line is no prefix; names file and line.
     """
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES:
-            raise PolicyError(f"no file of up to {MAX_BYTES} bytes", file=path, remedy=_WHERE)
+        if not path.is_file():
+            raise PolicyError("there is no such file", file=path, remedy=_WHERE)
+        if path.stat().st_size > MAX_BYTES:
+            raise PolicyError(
+                f"longer than {MAX_BYTES} bytes", file=path, remedy="take comments out, or split the list"
+            )
         with path.open(encoding="ascii", errors="replace") as lines:
             return parse_lines(lines, path)
     except OSError as error:

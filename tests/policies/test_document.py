@@ -198,9 +198,17 @@ def test_lists_that_are_not_readable_or_too_long_are_refused(tmp_path: Path, mon
     """No file, a device without end, too many lines, too many prefixes."""
     path = tmp_path / "policy.yaml"
     for name in ("nowhere.txt", "/dev/zero", str(tmp_path)):
-        path.write_text(f"lists: {{bad: {{file: {name}}}}}\n")
-        with pytest.raises(PolicyError, match="no file of up to"):
+        path.write_text(f"rules: []\nlists: {{bad: {{file: {name}}}}}\n")
+        with pytest.raises(
+            PolicyError, match=r"policy\.yaml:2: lists\.bad\.file: .*: there is no such file \(give the"
+        ):
             load(path, INVENTORY)
+    monkeypatch.setattr(prefixes, "MAX_BYTES", 3)
+    (tmp_path / "large.txt").write_text("# comments\n")
+    path.write_text("lists: {bad: {file: large.txt}}\n")
+    with pytest.raises(PolicyError, match=r"large\.txt: longer than 3 bytes"):
+        load(path, INVENTORY)
+    monkeypatch.setattr(prefixes, "MAX_BYTES", 10_000)
     path.write_text("lists: {bad: {file: many.txt}}\n")
     (tmp_path / "many.txt").write_text("".join(f"192.0.2.{2 * number}\n" for number in range(20)))
     monkeypatch.setattr("policies.document.MAX_PREFIXES", 19)
