@@ -232,6 +232,12 @@ def test_a_control_that_does_not_run_is_told(node: Node) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_no_proxy_stands_between_it_and_this_machine(node: Node) -> None:
+    """Whatever the environment says: it would be shown the token, and knows another machine by this name."""
+    nobody = f"http://127.0.0.1:{free_port()}"
+    assert run(node, "vms", HTTP_PROXY=nobody, http_proxy=nobody, NO_PROXY="", no_proxy="").exit_code == 0
+
+
 def test_something_else_at_the_port_is_told(node: Node) -> None:
     """The OpenFlow port speaks no HTTP."""
     result = run(node, "status", DYNSEG_REST__PORT=str(node.openflow))

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from support.control import Node, Peer, until
+from support.control import ON_THIS_MACHINE, Node, Peer, until
 
 from runtime.tokens import Role
 from ryu_apps.routes import ROUTES, Route
@@ -79,7 +79,7 @@ def test_only_a_whole_bearer_token_opens(node: Node, header: str) -> None:
     """Other schemes, parts of a token and nothing at all are 401, which names the scheme."""
     token = node.token(Role.ADMIN)
     headers = {"Authorization": header.format(token=token, half=token[:20])}
-    response = httpx.get(f"http://127.0.0.1:{node.rest}/v1/vms", headers=headers)
+    response = httpx.get(f"http://127.0.0.1:{node.rest}/v1/vms", headers=headers, **ON_THIS_MACHINE)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert token not in response.text
@@ -246,7 +246,8 @@ def test_if_match_says_from_which_version_a_change_is_made(node: Node) -> None:
 
     def put(match: str, **body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {node.token(Role.OPERATOR)}", "If-Match": match}
-        return httpx.put(f"http://127.0.0.1:{node.rest}/v1/policy", headers=headers, json={"text": "", **body})
+        url = f"http://127.0.0.1:{node.rest}/v1/policy"
+        return httpx.put(url, headers=headers, json={"text": "", **body}, **ON_THIS_MACHINE)
 
     for match in ('"7"', "7"):
         assert put(match).json()["params"] == {"text": "", "base_version": 7}
