@@ -7,12 +7,15 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 SWITCH_SECONDS = 0.0001
 """So soon the loop has its turn while the worker computes. It asks for one a dozen times for each isolation, after
 every call to the database: Python's own 5 ms would be felt, and so would one."""
+WAY_SECONDS = 0.25
+"""So long, in all, a piece of work lets the loop go first. It is done in the end, however busy the loop stays."""
 Work = Callable[[], Any]
 Then = Callable[[Any], list[Any]]
 
@@ -30,6 +33,38 @@ class Aside(Protocol):
 def at_once(work: Work, then: Then) -> list[Any]:
     """An `Aside` that does it now."""
     return then(work())
+
+
+class Way:
+    """The loop's right of way over work aside, where both compute: Python runs one of them at a time, in turns.
+
+    What takes a loop half of its time would take all of it while somebody works aside, and what comes then would pile
+    up. So work stops at places of its own choosing while the loop has something pressing.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+        self._left = 0.0
+
+    def claim(self, pressing: bool) -> None:
+        """The loop has something pressing to do, or no longer."""
+        if pressing:
+            self._free.clear()
+        else:
+            self._free.set()
+
+    def begin(self) -> None:
+        """A piece of work begins; one at a time."""
+        self._left = WAY_SECONDS
+
+    def give(self) -> None:
+        """Let the loop go first."""
+        if self._free.is_set() or self._left <= 0:
+            return
+        began = time.monotonic()
+        self._free.wait(self._left)
+        self._left -= time.monotonic() - began
 
 
 class Worker:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.acl import Policy
+from policies.aside import Way
 from policies.codec import SwitchCodec
 from policies.cuts import Cuts
 from policies.desired import Desired
@@ -102,6 +103,7 @@ class Enforcer:
     Args:
         payload_rate: packets per second that are copied of a VM whose payload is inspected.
         taps: what is copied of every VM.
+        way: whose right of way compiling gives to whom, where it is done in a thread.
     """
 
     def __init__(
@@ -111,11 +113,13 @@ class Enforcer:
         settings: OpenFlowSettings,
         payload_rate: int = _PAYLOAD_RATE,
         taps: Taps = _USUAL_TAPS,
+        way: Way | None = None,
     ) -> None:
         self._inventory = inventory
         self._codec = codec
         self._network = Network(inventory, taps=taps)
-        self._compiler = Compiler(codec.cookies)
+        self._way = Way() if way is None else way
+        self._compiler = Compiler(self._cookies)
         self._rules_of: dict[str, frozenset[str]] = dict.fromkeys(inventory.vfns, frozenset())
         self._measures: dict[str, dict[str, FirewallRule]] = {name: {} for name in inventory.vfns}
         """Limits and steering, by the id of their rule."""
@@ -234,7 +238,13 @@ class Enforcer:
 
     def compile(self, work: Work) -> Desired:
         """What the VFN must hold. Touches nothing but the compiler, so it may run in a thread, one at a time."""
+        self._way.begin()
         return self._compiler.compile(work.network, work.vfn)
+
+    def _cookies(self, entries: Sequence[TableEntry]) -> Sequence[int]:
+        """Of a layer that is being compiled."""
+        self._way.give()
+        return self._codec.cookies(entries)
 
     def want(self, work: Work, entries: Desired, now: float) -> Outcome:
         """Give a VFN's machine what it must hold."""

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from policies import telling
 from policies.admission import Admitted, Decision, Held, Merged, Refused
-from policies.aside import Aside, at_once
+from policies.aside import Aside, Way, at_once
 from policies.book import ENGINE, Book
 from policies.codec import SwitchCodec
 from policies.consent import ConsentRecord
@@ -100,6 +100,7 @@ class Engine:
         trying: Aside = at_once,
         dry_run: DryRun | None = None,
         sparing: Sparing = NEVER,
+        way: Way | None = None,
     ) -> None:
         self.inventory = inventory
         self.store = store
@@ -120,7 +121,7 @@ class Engine:
         self._putting = Putting(sparing)
         self.patterns = payload.patterns
         """Folder of the patterns that consents may name."""
-        self.enforcer = Enforcer(inventory, codec, openflow, payload.packets_per_second, Taps.of(taps))
+        self.enforcer = Enforcer(inventory, codec, openflow, payload.packets_per_second, Taps.of(taps), way)
         self.book = Book(store, inventory, settings, clock.wall(), met=self._met)
         self._told = telling.RulesTold(self.book, sparing.telling_seconds)
         self.enforcer.remember(self.book.not_yet_gone())

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
-from policies.aside import Worker
+from policies.aside import Way, Worker
 from policies.codec import SwitchCodec
 from policies.dryrun import DryRun
 from policies.engine import Clock, Engine, Outgoing
@@ -62,7 +62,7 @@ def run(
             disk, tidier = Worker(), Worker()
             for worker in (*workers, disk, tidier):
                 server.watch(worker.fileno)
-            clock = Clock(time.time, time.monotonic)
+            clock, way = Clock(time.time, time.monotonic), Way()
             engine = Engine(
                 known,
                 codec,
@@ -77,11 +77,13 @@ def run(
                 trying=trying,
                 dry_run=dry_run,
                 sparing=SPARING,
+                way=way,
             )
             gc.collect()
             gc.freeze()  # what is there by now stays; to look through it again and again would be felt
             LOG.info("engine is up as process %d with %d rules", os.getpid(), len(engine.book.records))
-            loop = _Loop(engine, server, workers, Safely(store, disk, tidier, lambda sent: sent[1].hurried, _lane))
+            safely = Safely(store, disk, tidier, lambda sent: sent[1].hurried, _lane)
+            loop = _Loop(engine, server, workers, safely, way)
             loop.run(stop or (lambda: ending is not None and ending.asked))
             engine.stop()
     except DynsegError as error:
@@ -93,7 +95,7 @@ def run(
 class _Loop:
     """Who is connected, and messages in and out."""
 
-    def __init__(self, engine: Engine, server: Server, workers: Sequence[Worker], safely: Safely) -> None:
+    def __init__(self, engine: Engine, server: Server, workers: Sequence[Worker], safely: Safely, way: Way) -> None:
         self._engine = engine
         self._service = Service(engine)
         self._server = server
@@ -101,6 +103,7 @@ class _Loop:
         self._peers: dict[str, Peer] = {}
         self._outgoing: list[tuple[Peer, Outgoing]] = []
         self._safely = safely
+        self._way = way
         self._looked_after = 0.0
         """When work that was put aside, and what is due, last had a turn."""
         self._company = Company()
@@ -111,7 +114,9 @@ class _Loop:
         busy = False
         while not stop():
             events += self._server.poll(0.0 if busy else self._wait())
+            self._way.claim(any(map(_is_pressing, events)))
             busy = self._turn(events)
+            self._way.claim(any(map(_is_pressing, events)))
             if self._company.missed():
                 LOG.warning("no control for %.0f s: ending", ORPHAN_SECONDS)
                 break
@@ -235,6 +240,11 @@ def _lane(sent: tuple[Peer, Outgoing]) -> tuple[Peer, object]:
 
 def _is_quick(event: Event) -> bool:
     return event.message is not None and event.message.kind in ("propose", "applied")
+
+
+def _is_pressing(event: Event) -> bool:
+    """Does what is computed aside stop for it?"""
+    return _is_quick(event) or _is_asking(event)
 
 
 def _is_asking(event: Event) -> bool:
