@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import time
@@ -15,13 +16,14 @@ from policies.codec import SwitchCodec
 from policies.dryrun import DryRun
 from policies.engine import Clock, Engine, Outgoing
 from policies.measuring import measure
+from policies.requests import problem
 from policies.safely import Safely
 from policies.service import Service
 from policies.sparing import Sparing
 from policies.store import Store
 from runtime.channel import Event, Message, Peer, Server
 from runtime.ending import ORPHAN_SECONDS, Company, on_signals
-from runtime.errors import ChannelError, DynsegError
+from runtime.errors import AuditError, ChannelError, DynsegError
 from runtime.log import configure
 from runtime.settings import Settings
 from topology import inventory
@@ -102,6 +104,8 @@ class _Loop:
         self._workers = workers
         self._peers: dict[str, Peer] = {}
         self._outgoing: list[tuple[Peer, Outgoing]] = []
+        self._asked: set[int] = set()
+        """Calls that have not been answered."""
         self._safely = safely
         self._way = way
         self._looked_after = 0.0
@@ -109,7 +113,18 @@ class _Loop:
         self._company = Company()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Serve until `stop`, or until control has been away for `ORPHAN_SECONDS`."""
+        """Serve until `stop`, or until control has been away for `ORPHAN_SECONDS`.
+
+        Raises:
+            AuditError: nothing can be written any more; whoever waits for an answer has been told.
+        """
+        try:
+            self._serve(stop)
+        except AuditError as error:
+            self._give_up(error)
+            raise
+
+    def _serve(self, stop: Callable[[], bool]) -> None:
         events: deque[Event] = deque()
         busy = False
         while not stop():
@@ -123,6 +138,18 @@ class _Loop:
         while self._safely.busy:
             self._server.poll(_LONGEST_WAIT)
             self._send()
+
+    def _give_up(self, error: AuditError) -> None:
+        """Tell whoever waits for an answer. What they asked for is done as a whole or not at all."""
+        status, told = problem(
+            503,
+            f"not confirmed: the engine's store {error.message}",
+            f"{error.remedy or 'see to its disk'}; then look whether it was done",
+        )
+        control = self._peers.get("control")
+        for request in self._asked if control is not None else ():
+            data = {"request": request, "status": status}
+            self._server.send(control, Message("result", data, json.dumps(told).encode()))
 
     def _wait(self) -> float:
         """Seconds until something is due."""
@@ -185,6 +212,7 @@ class _Loop:
         elif message.kind == "measure":
             self._put([Outgoing(role, Message("measured", measure(self._engine)))])
         elif message.kind == "call":
+            self._asked.add(message.data["request"])
             self._put(self._service.call(message))
         else:
             self._put(self._engine.from_control(message))
@@ -206,6 +234,7 @@ class _Loop:
             self._control_gone()
 
     def _control_gone(self) -> None:
+        self._asked.clear()
         self._service.control_gone()
         self._put(self._engine.control_gone())
 
@@ -226,6 +255,8 @@ class _Loop:
         """Send what need not wait for the disk any more, and leave the rest to it."""
         outgoing, self._outgoing = self._outgoing, []
         for peer, out in self._safely.leave(outgoing):
+            if out.message.kind == "result":
+                self._asked.discard(out.message.data["request"])
             try:
                 self._server.send(peer, out.message)
             except ChannelError as error:

@@ -6,11 +6,12 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,39 @@ def test_what_contains_an_attack_does_not_wait_for_the_disk(config: Settings, mo
         assert (limit["urgent"], limit.get("down"), cut["down"]) == (True, None, [1])
         control.close()
         analyzer.close()
+
+
+def test_who_asks_while_nothing_can_be_written_is_told_so(config: Settings) -> None:
+    """The policy of before stays whole, and is what the next engine begins with."""
+    asking = {"actor": "anna", "role": "operator"}
+    documents = [
+        f"rules:\n- {{name: {name}, action: allow, from: {{vm: web1}}, to: {{segment: web}}}}\n"
+        for name in ("one", "two")
+    ]
+
+    def lay_down(control: Connection, number: int) -> Message:
+        params = {"text": documents[number]}
+        control.send(Message("call", {"request": number, "method": "lay_down", "params": params, **asking}))
+        return receive(control, "result")
+
+    with running(config) as end:
+        control = hello(config, "control")
+        assert lay_down(control, 0).data["status"] == 200
+        with closing(sqlite3.connect(config.database)) as other, other:
+            other.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        refused = lay_down(control, 1)
+        assert (refused.data["request"], refused.data["status"]) == (1, 503)
+        assert json.loads(refused.body)["error"] == "not confirmed: the engine's store cannot be written: disk full"
+        assert control.receive() is None
+        control.close()
+        assert end() == 1
+    with closing(sqlite3.connect(config.database)) as other, other:
+        other.execute("DROP TRIGGER full")
+    with running(config):
+        control = hello(config, "control")
+        control.send(Message("call", {"request": 9, "method": "policy", "params": {}, **asking}))
+        assert json.loads(receive(control, "result").body)["text"] == documents[0]
+        control.close()
 
 
 def test_rubbish_and_strangers_do_no_harm(config: Settings) -> None:
