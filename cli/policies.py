@@ -211,11 +211,18 @@ def harm(as_json: bool) -> None:
 @click.argument("file", type=FILE)
 @click.option("--segment", help="To which policies without a namespace belong.")
 def import_(file: Path, segment: str | None) -> None:
-    """Print Kubernetes NetworkPolicies (k8s) as a policy; what has no meaning here is refused with its line."""
+    """Print Kubernetes NetworkPolicies (k8s) as a policy; what has no meaning here is refused with its line.
+
+    Where both egress and ingress allow something, this node's inventory says who may do both.
+    """
     from policies.document import read_text
     from policies.kubernetes import convert
+    from runtime import settings
+    from topology import inventory
 
-    click.echo(convert(read_text(file), str(file), segment), nl=False)
+    known = settings.load().inventory
+    network = inventory.load(known) if known.is_file() else None
+    click.echo(convert(read_text(file), str(file), segment, network), nl=False)
 
 
 policy.add_command(simulating.simulate)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from policies import crossing
 from policies.document import parse_document
 from policies.prefixes import aggregate, network
 from policies.rules import Network
@@ -24,6 +25,7 @@ from policies.schema import MAX_PORT
 from runtime import document
 from runtime.errors import PolicyError, WrongValueError
 from runtime.validation import refusal
+from topology.model import Inventory
 from topology.names import nearest
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
@@ -34,6 +36,7 @@ _LONGEST = 48
 """Of a policy's name in the names of its rules."""
 _DIRECTIONS = ("ingress", "egress")
 _HEADER = "# Made from Kubernetes NetworkPolicies. Whom none of them selects the segments' defaults decide about.\n"
+_CROSSED = "# Who may do both, send and receive, is as the inventory has it: import them again when that has changed.\n"
 Path = document.Path
 Peer = str | Mapping[str, Any]
 
@@ -117,30 +120,44 @@ _MODELS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def convert(text: str, file: str, segment: str | None = None) -> str:
+def convert(text: str, file: str, segment: str | None = None, inventory: Inventory | None = None) -> str:
     """A policy's text.
 
     Args:
         file: the name that errors give.
         segment: of policies without a namespace.
+        inventory: says who is selected where both directions allow something.
 
     Raises:
         PolicyError: it is no NetworkPolicy, or one that has no meaning here; names file, line, key and remedy.
     """
     found = [_Converter(read, segment) for read in _documents(text, file)]
     _all_different(found)
-    limited = frozenset(one for one in _DIRECTIONS if any(one in converter.limits() for converter in found))
+    limited = [one for one in _DIRECTIONS if any(one in converter.limits() for converter in found)]
     allowing = {one: [converter for converter in found if converter.allows(one)] for one in limited}
-    if len(limited) == 2 and all(allowing.values()):
-        key, other = max(((one, firsts[0]) for one, firsts in allowing.items()), key=lambda pair: found.index(pair[1]))
-        message = "allows in one direction while the file also allows in the other: the first rule decides alone here"
-        raise other.error(("spec", key), message, "import ingress alone, and write egress by hand")
-    above = frozenset(one for one in limited if len(limited) == 2 and not allowing[one])
+    crossed = len(limited) == 2 and all(allowing.values())
+    made = {one: [rule for converter in found for rule in converter.rules(one, every=crossed)] for one in limited}
+    if crossed:
+        if inventory is None:
+            last = {one: found.index(these[0]) for one, these in allowing.items()}
+            key = "egress" if last["egress"] >= last["ingress"] else "ingress"
+            message = "allows in one direction while the file also allows in the other: who may do both is not known"
+            raise allowing[key][0].error(("spec", key), message, "import it where the inventory is")
+        rules = list(crossing.cross(made["egress"], made["ingress"], inventory))
+    else:
+        above = [one for one in limited if len(limited) == 2 and not allowing[one]]
+        rules = [
+            {**rule, "priority": _DENY_FIRST_PRIORITY} if one in above else rule
+            for one in limited
+            for rule in made[one]
+        ]
     # By way of JSON, so that what is said twice is written twice: a policy knows no aliases.
-    rules = json.loads(json.dumps([rule for one in found for rule in one.rules(limited, above)]))
-    made = _HEADER + yaml.safe_dump({"rules": rules}, sort_keys=False, default_flow_style=None, width=110)
-    parse_document(made, file)
-    return made
+    written = yaml.safe_dump(
+        {"rules": json.loads(json.dumps(rules))}, sort_keys=False, default_flow_style=None, width=110
+    )
+    made_text = _HEADER + (_CROSSED if crossed else "") + written
+    parse_document(made_text, file)
+    return made_text
 
 
 def _documents(text: str, file: str) -> Iterator[document.Document]:
@@ -204,29 +221,27 @@ class _Converter:
         """Does it let anything pass in a direction?"""
         return direction in self._directions and bool(self._given(direction))
 
-    def rules(self, limited: frozenset[str], above: frozenset[str]) -> Iterator[dict[str, Any]]:
-        """Allows, and a deny below them.
+    def rules(self, direction: str, *, every: bool) -> Iterator[dict[str, Any]]:
+        """Allows of a direction, and a deny below them.
 
         Args:
-            limited: directions that any policy of the file limits; allowing all of another would change nothing.
-            above: directions in which the file allows nothing, while it limits the other, too.
+            direction: one that a policy of the file limits.
+            every: the deny also where everything is allowed, for those who have to know who is selected.
         """
-        for direction in self._directions:
-            if direction not in limited:
-                continue
-            own = self._vms(("spec", "podSelector"), self._policy.spec.pods)
-            name = f"{_shortened(self.name)}.{direction}"
-            for number, rule in enumerate(self._given(direction)):
-                path = ("spec", direction, number)
-                services = self._services((*path, "ports"), rule.ports or ())
-                for place, other in enumerate(self._peers(path, rule.peers or ())):
-                    ends = {"from": other, "to": own} if direction == "ingress" else {"from": own, "to": other}
-                    service = {"service": services} if services else {}
-                    yield {"name": f"{name}-{number}-{place}", "action": "allow", **ends, **service}
-            if direction in self.limits():
-                ends = {"from": "any", "to": own} if direction == "ingress" else {"from": own, "to": "any"}
-                priority = _DENY_FIRST_PRIORITY if direction in above else _DENY_PRIORITY
-                yield {"name": f"{name}-else", "action": "deny", **ends, "priority": priority}
+        if direction not in self._directions:
+            return
+        own = self._vms(("spec", "podSelector"), self._policy.spec.pods)
+        name = f"{_shortened(self.name)}.{direction}"
+        for number, rule in enumerate(self._given(direction)):
+            path = ("spec", direction, number)
+            services = self._services((*path, "ports"), rule.ports or ())
+            for place, other in enumerate(self._peers(path, rule.peers or ())):
+                ends = {"from": other, "to": own} if direction == "ingress" else {"from": own, "to": other}
+                service = {"service": services} if services else {}
+                yield {"name": f"{name}-{number}-{place}", "action": "allow", **ends, **service}
+        if every or direction in self.limits():
+            ends = {"from": "any", "to": own} if direction == "ingress" else {"from": own, "to": "any"}
+            yield {"name": f"{name}-else", "action": "deny", **ends, "priority": _DENY_PRIORITY}
 
     def _given(self, direction: str) -> Sequence[_Ingress | _Egress]:
         given: Sequence[_Ingress | _Egress] | None = getattr(self._policy.spec, direction)

@@ -132,7 +132,7 @@ def test_egress_alone_is_imported() -> None:
         ("kubernetes.io/metadata.name: lab", "team: blue", 13, "by labels of theirs"),
         ("192.0.2.128/25]", "192.0.2.0/24]", 10, "leaves nothing of the block"),
         ("192.0.2.0/24,", "192.0.2.1/24,", 10, "write 192.0.2.0/24"),
-        ("[Ingress]", "[Ingress, Egress]\n  egress: [{ports: [{port: 53}]}]", 7, "also allows in the other"),
+        ("[Ingress]", "[Ingress, Egress]\n  egress: [{ports: [{port: 53}]}]", 7, "import it where the inventory is"),
         ("port: 9100, endPort: 9109", "endPort: 9109", 15, "without a port to begin with"),
         ("endPort: 9109", "endPort: 9099", 15, "below the port 9100"),
         ("port: 5432", "port: 65536", 11, "ports are 1 .. 65535"),
