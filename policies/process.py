@@ -146,8 +146,9 @@ class _Loop:
             f"not confirmed: the engine's store {error.message}",
             f"{error.remedy or 'see to its disk'}; then look whether it was done",
         )
-        control = self._peers.get("control")
-        for request in self._asked if control is not None else ():
+        if (control := self._peers.get("control")) is None:
+            return
+        for request in self._asked:
             data = {"request": request, "status": status}
             self._server.send(control, Message("result", data, json.dumps(told).encode()))
 
