@@ -14,6 +14,7 @@ from analyzer.features import FLOW_FEATURES
 from analyzer.flows import F4, F8, I8, Array, Bool
 from analyzer.known import KnownKeys
 from analyzer.observe import COUNTER_FEATURES, FEATURES, PASSIVE_FEATURES, Novelty
+from analyzer.peers import PEER
 from analyzer.sampling import due
 from analyzer.windows import LENGTHS, usual_over
 
@@ -121,7 +122,26 @@ class Learner:
                 reservoir.replace(rows[wanted(rows)])
 
     def fit(self, known: KnownKeys, vms: int, seed: int, inventory: str, warm_up: float = WARM_UP) -> Baseline:
-        """The baseline of all that was collected; of nothing, the prior."""
+        """The baseline of all that was collected; of little, what is thought before, and that is said."""
+        baseline, windows, flows = self.fitted(known, vms, seed, inventory, warm_up)
+        if min(windows, flows) < SMALLEST_TRAINING:
+            log.warning(
+                "%d windows and %d flows of VMs are too few to learn from: what is normal is a guess. Learn longer, or"
+                " from more; with `dynseg replay`, name --train files with traffic from --internal networks",
+                windows, flows,
+            )  # fmt: skip
+        return baseline
+
+    @classmethod
+    def prior(cls, salt: int) -> Baseline:
+        """What is thought where nothing was learned; `salt` is of hashes."""
+        keys = np.zeros(0, np.uint64)
+        return cls().fitted(KnownKeys(salt, keys, keys, keys, np.zeros(0, PEER)), 0, 0, "", WARM_UP)[0]
+
+    def fitted(
+        self, known: KnownKeys, vms: int, seed: int, inventory: str, warm_up: float
+    ) -> tuple[Baseline, int, int]:
+        """The same, and how many windows and flows of VMs it stands on."""
         windows = self._windows.rows()
         windows = np.zeros(0, WINDOW) if windows is None else windows
         flows = self._flows.rows()
@@ -130,16 +150,10 @@ class Learner:
         span = max(0.0, self.ended - began)
         windows = windows[windows["time"] >= began + warm_up * span]
         span *= 1 - warm_up
-        if min((windows["segment"] != 0).sum(), (flows["segment"] != 0).sum()) < SMALLEST_TRAINING:
-            log.warning(
-                "%d windows and %d flows of VMs are too few to learn from: what is normal is a guess. Learn longer, or"
-                " from more; with `dynseg replay`, name --train files with traffic from --internal networks",
-                (windows["segment"] != 0).sum(), (flows["segment"] != 0).sum(),
-            )  # fmt: skip
         digest = hashlib.sha256(windows.tobytes() + flows.tobytes()).hexdigest()
         segments = sorted({0, *windows["segment"].tolist(), *flows["segment"].tolist()})
         settled = [vm for vm in range(1, vms + 1) if (windows["vm"] == vm).sum() >= OWN_SAMPLES]
-        return Baseline(
+        baseline = Baseline(
             known=known,
             inventory=inventory,
             training=digest,
@@ -150,6 +164,7 @@ class Learner:
             vm_usual=_highest(windows, "vm", settled),
             novelty=_novelty(flows[int(len(flows) * warm_up) :], segments),
         )
+        return baseline, int((windows["segment"] != 0).sum()), int((flows["segment"] != 0).sum())
 
 
 @dataclass(frozen=True)

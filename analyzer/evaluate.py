@@ -71,8 +71,8 @@ def evaluate(capture: Labelled, learned: float) -> Evaluated:
     cut = np.quantile(rows["start"][benign], learned) if benign.any() else -np.inf
     early, late = benign & (rows["start"] < cut), rows["start"] >= cut
     bad = np.array([kind is not None and kind != BENIGN for kind in capture.kind], bool)
-    baseline = replay.learn([FlowBatch(rows[early])], capture.site)
-    judged = replay.judge(baseline, FlowBatch(rows[late]), capture.site)
+    known = replay.learn([FlowBatch(rows[early])], capture.site)
+    judged = replay.judge(known, FlowBatch(rows[late]), capture.site)
     ends = np.unique(rows[late & bad][["src_hi", "src_lo"]])
     offenders = {address_text(int(end["src_hi"]), int(end["src_lo"])) for end in ends}
     first = float(rows["start"][late & bad].min()) if (late & bad).any() else None
@@ -92,7 +92,7 @@ def evaluate(capture: Labelled, learned: float) -> Evaluated:
         len({str(rule["subject"]) for rule in acting} & offenders), len(offenders),
         causes([rule for rule in acting if rule["subject"] not in offenders]),
         causes([rule for rule in alerts if rule["subject"] not in offenders]),
-        realised(baseline, later, capture.site),
+        realised(known.baseline, later, capture.site),
     )  # fmt: skip
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analyzer.advisor import Advisor, Proposal, subject_of
-from analyzer.baseline import Baseline
+from analyzer.baseline import Baseline, Learner
 from analyzer.core import Core
 from analyzer.csvflows import read
-from analyzer.flows import F8, FlowBatch, address_text
+from analyzer.familiar import company
+from analyzer.flows import F8, I8, Array, FlowBatch, address_text
 from analyzer.risk import Verdict
 from analyzer.site import SEGMENT, Site
 
@@ -34,6 +36,15 @@ _SALT = 0x5EED
 _SEED = 7
 
 log = logging.getLogger("dynseg.analyzer.replay")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What recordings say of what is normal."""
+
+    baseline: Baseline
+    vms: Array
+    """Numbers of those that had part in them."""
 
 
 @dataclass
@@ -73,27 +84,61 @@ def replay(train: Sequence[FlowBatch], test: FlowBatch, site: Site) -> Replayed:
     return judge(learn(train, site), test, site)
 
 
-def learn(train: Sequence[FlowBatch], site: Site) -> Baseline:
+def learn(train: Sequence[FlowBatch], site: Site) -> Learned:
     """What is normal in these recordings; without any, prior knowledge."""
     core = _core(site)
     for batch in train:
         for _ in core.steps(batch, batch.steps(STEP_SECONDS, STEP_ROWS), whole=True):
             pass
-    return core.stop_learning()(_SEED, "")
+    ends = [batch.rows[end] for batch in train for end in ("src_vm", "dst_vm")]
+    vms = np.unique(np.concatenate([np.zeros(0, np.int32), *ends]))
+    return Learned(core.stop_learning()(_SEED, ""), vms[vms > 0])
 
 
-def judge(baseline: Baseline, test: FlowBatch, site: Site) -> Replayed:
-    """Scores and rules of a recording. Windows start empty: what was learned from need not have ended before it."""
+def judge(learned: Learned, test: FlowBatch, site: Site) -> Replayed:
+    """Scores and rules of a recording. Windows start empty: what was learned from need not have ended before it.
+
+    As long as it looks like one of another network than what was learned (`analyzer.familiar`), it is judged as if
+    nothing had been.
+    """
     core = _core(site)
-    core.judge_by(baseline)
     result = Replayed(np.zeros(len(test)))
     adviser = _Adviser(site)
     edges = test.steps(STEP_SECONDS, STEP_ROWS)
-    for done, step in zip(edges[1:].tolist(), core.steps(test, edges, whole=True), strict=True):
-        result.scores[done - len(step.risk) : done] = step.risk
-        if done < len(test):  # whether the last step is over cannot be known
-            result.rules += adviser.rules(step.verdicts)
+    for begin, end, by in _spells(learned, test, edges):
+        core.judge_by(by)
+        part = FlowBatch(test.rows[edges[begin] : edges[end]])
+        steps = core.steps(part, edges[begin : end + 1] - edges[begin], whole=True)
+        for done, step in zip(edges[begin + 1 : end + 1].tolist(), steps, strict=True):
+            result.scores[done - len(step.risk) : done] = step.risk
+            if done < len(test):  # whether the last step is over cannot be known
+                result.rules += adviser.rules(step.verdicts)
     return result
+
+
+def _spells(learned: Learned, test: FlowBatch, edges: I8) -> Iterator[tuple[int, int, Baseline]]:
+    """First step, the one behind the last, and what to judge by, for each spell of steps that are judged by the same.
+
+    It is known with the first row of a step. What was learned of nobody is prior knowledge anyhow.
+    """
+    baseline, steps = learned.baseline, len(edges) - 1
+    if not len(learned.vms) or not steps:
+        yield 0, steps, baseline
+        return
+    who = company(learned.vms, baseline.known.dealt, test.rows, edges[:-1])
+    familiar, unlearned = who.familiar, None
+    for begin, end in pairwise([0, *(np.flatnonzero(np.diff(familiar)) + 1).tolist(), steps]):
+        if familiar[begin]:
+            yield begin, end, baseline
+            continue
+        if unlearned is None:
+            unlearned = Learner.prior(_SALT)
+            log.warning(
+                "of %d VMs %d were met in what was learned, and of %d that began talks %d: that was another network;"
+                " nothing is judged by it as long as that is so. Name --train files of this network",
+                who.present[begin], who.met[begin], who.talking[begin], who.talking_met[begin],
+            )  # fmt: skip
+        yield begin, end, unlearned
 
 
 def _core(site: Site) -> Core:

@@ -88,11 +88,11 @@ REASON = {
 def replayed(tmp_path_factory: pytest.TempPathFactory):
     """What replay makes of the office with more rows in it."""
     folder, site = tmp_path_factory.mktemp("office"), Site.of([])
-    baseline = replay.learn([read(write(folder / "train.csv", office(0, 300, 1)), site)], site)
+    learned = replay.learn([read(write(folder / "train.csv", office(0, 300, 1)), site)], site)
 
     def run(rows: tuple[str, ...]) -> tuple[Replayed, list[str]]:
         test = write(folder / "test.csv", [*office(900, 300, 2), *rows])
-        return replay.judge(baseline, read(test, site), site), test.read_text().splitlines()[1:]
+        return replay.judge(learned, read(test, site), site), test.read_text().splitlines()[1:]
 
     return run
 

@@ -31,11 +31,11 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """What replay makes of the plant with more rows in it, and the port that it is polled at."""
     folder, site = tmp_path_factory.mktemp("plant"), Site.of([])
     train = write(folder / "train.csv", polling(0, 300, 1, request.param))
-    baseline = replay.learn([read(train, site)], site)
+    learned = replay.learn([read(train, site)], site)
 
     def run(rows: list[str]) -> Replayed:
         test = write(folder / "test.csv", [*polling(900, 160, 2, request.param), *rows])
-        return replay.judge(baseline, read(test, site), site)
+        return replay.judge(learned, read(test, site), site)
 
     return run, request.param
 
