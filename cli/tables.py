@@ -26,7 +26,7 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
 
 
 def sheet(fields: Mapping[str, Any], prefix: str = "") -> str:
-    """One `name: value` a line; mappings within are indented."""
+    """One `name: value` a line; mappings within are indented, and so are lists of sentences, one a line."""
     lines = []
     for key, value in fields.items():
         if isinstance(value, Mapping) and value:
@@ -34,6 +34,8 @@ def sheet(fields: Mapping[str, Any], prefix: str = "") -> str:
         elif isinstance(value, list) and value and isinstance(value[0], Mapping):
             inner = table(value, list(value[0])).replace("\n", f"\n{prefix}  ")
             lines += [f"{prefix}{key}:", f"{prefix}  {inner}"]
+        elif isinstance(value, list) and any(isinstance(item, str) and len(item) > WIDEST for item in value):
+            lines += [f"{prefix}{key}:", *(f"{prefix}  {text(item)}" for item in value)]
         else:
             lines.append(f"{prefix}{key}: {text(value, key)}")
     return "\n".join(lines)

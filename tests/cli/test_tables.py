@@ -35,3 +35,14 @@ def test_times_are_read_as_times() -> None:
     shown = table([{"first": 1_800_000_000.5, "last": 1_800_000_001.5}], ("first", "last"))
     assert "e+09" not in shown
     assert shown.count("2027-01-1") == 2
+
+
+def test_sentences_have_a_line_each() -> None:
+    """Remarks and reasons; short words stay on one."""
+    long = ["a remark " * 10, "short"]
+    assert sheet({"remarks": long, "peers": ["a", "b"]}).splitlines() == [
+        "remarks:",
+        f"  {long[0]}",
+        "  short",
+        "peers: a; b",
+    ]
