@@ -448,7 +448,7 @@ class Core:
             verdicts = self.attacks.name(verdicts, found.scene.values[:, notable])
         edges = np.searchsorted(notable, seen.edges).tolist()
         for begin, end in pairwise(edges):
-            yield sorted(verdicts[begin:end], key=lambda verdict: -verdict.risk)
+            yield sorted(verdicts[begin:end], key=lambda verdict: -verdict.risk) if end > begin else []
 
     def _told(self, found: Judgement, which: I8, subject: I8, time: F8, evidence: Array, thought: F8) -> list[Verdict]:
         """Verdicts of some evaluations; `evidence` (2, verdicts) and `thought` are of `suspicion.remember`."""

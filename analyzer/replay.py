@@ -111,7 +111,7 @@ def judge(learned: Learned, test: FlowBatch, site: Site) -> Replayed:
         steps = core.steps(part, edges[begin : end + 1] - edges[begin], whole=True)
         for done, step in zip(edges[begin + 1 : end + 1].tolist(), steps, strict=True):
             result.scores[done - len(step.risk) : done] = step.risk
-            if done < len(test):  # whether the last step is over cannot be known
+            if step.verdicts and done < len(test):  # whether the last step is over cannot be known
                 result.rules += adviser.rules(step.verdicts)
     return result
 
