@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("dynseg", deadline=None, max_examples=40, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=100, print_blob=True)
 hypothesis.settings.load_profile("dynseg")
+gc.set_threshold(5_000, 20, 20)
 _STARTED_BY_US = pytest.StashKey[bool]()
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There is such a process for each processor: what numpy and scikit-learn would compute on all of them at once, they
@@ -26,7 +27,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported by now stays: looking through it for garbage again and again took a tenth of the time."""
+    """What was imported by now stays: looking through it for garbage, and that often, took a tenth of the time."""
+    gc.collect()
     gc.freeze()
 
 

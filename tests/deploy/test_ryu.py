@@ -67,7 +67,7 @@ def test_ryu_manager_says_its_version() -> None:
 
 def test_rest_answers(rest_port: int) -> None:
     """An application on Ryu's WSGI answers over HTTP."""
-    answer = httpx.get(f"http://127.0.0.1:{rest_port}/stats/switches", timeout=10)
+    answer = httpx.get(f"http://127.0.0.1:{rest_port}/stats/switches", timeout=10, trust_env=False)
     assert (answer.status_code, answer.json()) == (200, [])
 
 
