@@ -51,7 +51,7 @@ bench-vfn: setup-dev ## what the rule engine costs, beside ovs-ofctl, Ryu and a 
 bench-traffic: setup-dev ## what traffic costs on its way in: flows, first packets, taps, floods, archive (as root, ~10 minutes)
 	@$(PY) -m benchmarks.traffic
 
-bench-dse: setup ## what the engine costs people: simulation, verdict to rule, random lives of rules (as root, ~20 minutes, 1 GB of disk)
+bench-dse: setup ## what the engine costs people: simulation, verdict to rule, random lives of rules (as root, ~8 minutes, 1 GB of disk)
 	@$(PY) -m benchmarks.dse
 
 bench-archive: setup ## how many flows a second the archive takes, and a VM-day in 100 million (~5 minutes, 5 GB of disk)
