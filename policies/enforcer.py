@@ -349,7 +349,11 @@ class Enforcer:
         Raises:
             runtime.errors.TransientError: the body is no report.
         """
-        return self._step(vfn, Touched(), now) if self._codec.decode_changes(body) else Outcome()
+        return self.touched(vfn, now) if self._codec.decode_changes(body) else Outcome()
+
+    def touched(self, vfn: str, now: float) -> Outcome:
+        """Others may have changed what a VFN holds."""
+        return self._step(vfn, Touched(), now)
 
     def applied(
         self, vfn: str, request: int, seconds: float, errors: Sequence[Mapping[str, Any]], now: float

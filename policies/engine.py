@@ -162,9 +162,10 @@ class Engine:
                 try:
                     return self._told_of_entries(vfn, message)
                 except TransientError as error:
-                    # A reading stays unanswered, so it is tried again when patience with it ends.
                     LOG.warning("what VFN %s says of its entries cannot be read: %s", vfn, error)
-                    return Outcome()
+                    # A report may be of a change by others, so all is read. A reading stays unanswered, and is tried
+                    # again when patience with it ends.
+                    return self.enforcer.touched(vfn, now) if message.kind == "changed" else Outcome()
             case "counters":
                 counters = np.frombuffer(message.body, COUNTER)
                 self.hits.take(vfn, counters, self.enforcer.states[vfn].desired)

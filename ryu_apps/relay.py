@@ -11,7 +11,7 @@ from runtime.channel import Message
 from ryu_apps.peer import Peer
 from ryu_apps.session import Applied, Part, Session, SessionLostError
 from ryu_apps.sessions import Sessions
-from ryu_apps.wire import multipart
+from ryu_apps.wire import monitor, multipart
 from topology.model import Vfn
 
 _KINDS = {multipart.FLOW: "flows", multipart.METER_CONFIG: "meters", multipart.TABLE: "tables"}
@@ -66,7 +66,7 @@ class Relay:
             hub.spawn(self._report, session.vfn.dpid)
 
     def _report(self, dpid: int) -> None:
-        self._engine.send(Message("changed", {"dpid": dpid}, b"".join(self._reports.pop(dpid))))
+        self._engine.send(Message("changed", {"dpid": dpid}, monitor.together(self._reports.pop(dpid))))
 
     def _guarded(self, work: Callable[[Session, Message], None], session: Session, message: Message) -> None:
         try:

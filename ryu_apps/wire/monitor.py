@@ -9,7 +9,7 @@ it pauses and resumes (experimenter messages) need no answer.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from policies.codec import Change, Happened, InstalledEntry
 from runtime.errors import TransientError
@@ -20,6 +20,7 @@ from ryu_apps.wire.oxm import ONF, pack_match, unpack_match
 _MONITOR = 1870
 _HEAD = struct.Struct("!II")
 """experimenter, its kind"""
+_OURS = _HEAD.pack(ONF, _MONITOR)
 _REQUEST = struct.Struct("!IHHIB3x")
 """monitor, flags, length of the match, out port, table; the match follows"""
 _ANY_PORT = 0xFFFFFFFF
@@ -37,8 +38,13 @@ _ABBREVIATED = 3
 def request(xid: int, monitor: int = 0) -> bytes:
     """Multipart request to be told of all changes of all tables from now on, for as long as the session lasts."""
     body = _REQUEST.pack(monitor, _ADD_DELETE_MODIFY_ACTIONS, _EMPTY_MATCH, _ANY_PORT, ALL_TABLES) + pack_match(b"")
-    head = multipart.head(multipart.EXPERIMENTER) + _HEAD.pack(ONF, _MONITOR)
+    head = multipart.head(multipart.EXPERIMENTER) + _OURS
     return message(TYPE_MULTIPART_REQUEST, xid, head + body)
+
+
+def together(reports: Sequence[bytes]) -> bytes:
+    """Bodies of several reports as one: each began with a head of its own."""
+    return reports[0] + b"".join(raw.removeprefix(_OURS) for raw in reports[1:])
 
 
 def decode_changes(raw: bytes) -> list[Change]:
@@ -47,7 +53,7 @@ def decode_changes(raw: bytes) -> list[Change]:
     Raises:
         TransientError: it is no report of a flow monitor.
     """
-    if raw[: _HEAD.size] != _HEAD.pack(ONF, _MONITOR):
+    if not raw.startswith(_OURS):
         raise TransientError(f"no report of a flow monitor: {raw[: _HEAD.size].hex()}")
     return [_change(raw, start, end) for event, start, end in _walk(raw) if event != _ABBREVIATED]
 

@@ -15,6 +15,7 @@ from policies.entries import TableEntry
 from policies.pipeline.taps import Taps, copy_meters
 from policies.simulate import Simulator
 from runtime.channel import Message
+from runtime.errors import TransientError
 from runtime.settings import EngineSettings
 from topology.addresses import mac_number
 from topology.inventory import parse
@@ -330,6 +331,21 @@ def test_lost_altered_and_strange_entries_are_repaired_and_told(site: Site) -> N
     assert drift["strange_entries"][0]["priority"] == 65_535
     site.pass_time(6)
     assert len(site.audit("drift")) == 1
+
+
+def test_a_report_that_cannot_be_read_may_be_of_anything(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the VFN is read, and what somebody has done to it is undone."""
+    site.connect()
+    entries = site.switches["v1"].entries
+    before = dict(entries)
+    entries.pop(next(iter(entries)))
+
+    def unreadable(_: bytes) -> list[Change]:
+        raise TransientError("no change at byte 16 of 32: length 20302")
+
+    monkeypatch.setattr(site.codec, "decode_changes", unreadable)
+    site.report("v1")
+    assert entries == before
 
 
 def test_entries_of_another_owner_are_removed_on_connect(site: Site) -> None:

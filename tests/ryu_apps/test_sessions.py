@@ -22,6 +22,12 @@ from support.rawswitch import (
     describe,
 )
 from support.rawswitch import message as openflow
+from support.reports import HEAD, OWN, report
+
+from policies.codec import Change, Happened
+from policies.entries import TableEntry
+from ryu_apps.wire import monitor
+from ryu_apps.wire.content import installed
 
 pytestmark = pytest.mark.slow
 
@@ -116,14 +122,20 @@ def test_what_a_flow_monitor_reports_is_passed_on(connect: Callable[[], RawSwitc
 
 
 def test_what_a_flow_monitor_reports_at_once_goes_on_at_once(connect: Callable[[], RawSwitch], engine: Peer) -> None:
-    """In one message, ahead of the answer to what caused it: whoever waits for that waits for one message more."""
+    """In one message, ahead of the answer to what caused it: whoever waits for that waits for one message more.
+
+    It is read as the reports would be one by one.
+    """
     switch = connect()
     engine.send("apply", {"dpid": ALPHA, "request": 4, "urgent": True}, HELLO_MOD)
     barrier, _ = switch.wait(BARRIER_REQUEST)
-    reports = [openflow(MULTIPART_REPLY, 0, struct.pack("!HH4x", 0xFFFF, 0) + bytes([48 + i])) for i in range(9)]
+    entries = [TableEntry(0, priority, (), (), 8) for priority in range(1, 9)]
+    bodies = [HEAD + OWN, *(HEAD + report(Happened.ADDED, entry) for entry in entries)]
+    reports = [openflow(MULTIPART_REPLY, 0, struct.pack("!HH4x", 0xFFFF, 0) + body) for body in bodies]
     switch.send(b"".join(reports) + openflow(BARRIER_REPLY, barrier))
     engine.wait("applied", request=4)
-    assert [message.body for message in engine.got if message.kind == "changed"] == [b"012345678"]
+    (told,) = (message.body for message in engine.got if message.kind == "changed")
+    assert monitor.decode_changes(told) == [Change(Happened.ADDED, installed(entry)) for entry in entries]
 
 
 def test_ports_go_down_ahead_of_the_messages(connect: Callable[[], RawSwitch], engine: Peer) -> None:

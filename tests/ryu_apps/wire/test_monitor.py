@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.entries import entries
+from support.reports import HEAD, OWN, report
 from support.ryu import DATAPATH, PARSER, wire
 
 from policies.codec import Change, Happened
@@ -15,19 +16,6 @@ from policies.entries import TableEntry
 from runtime.errors import TransientError
 from ryu_apps.wire import monitor, tablestats
 from ryu_apps.wire.content import installed
-from ryu_apps.wire.oxm import pack_match
-
-HEAD = struct.pack("!II", 0x4F4E4600, 1870)
-OWN = struct.pack("!HHI", 8, 3, 77)
-"""A report of a change by the session itself."""
-
-
-def report(happened: Happened, entry: TableEntry) -> bytes:
-    """A full report as Open vSwitch writes it (ofp-monitor.c, `ofputil_append_flow_update`)."""
-    there = installed(entry)
-    tail = pack_match(there.match) + there.instructions
-    fixed = (24 + len(tail), happened, 0, entry.priority, 0, 0, 4 + len(there.match), entry.table, there.cookie)
-    return struct.pack("!HHHHHHHBxQ", *fixed) + tail
 
 
 @given(st.lists(st.tuples(st.sampled_from(Happened), entries()) | st.none(), max_size=4))
@@ -37,6 +25,15 @@ def test_reports_are_decoded_in_order(content: list[tuple[Happened, TableEntry] 
     assert monitor.decode_changes(raw) == [
         Change(happened, installed(entry)) for happened, entry in filter(None, content)
     ]
+
+
+def test_reports_of_several_messages_are_decoded_as_one() -> None:
+    """Each message has a head."""
+    entry = TableEntry(0, 7, (), (), 8)
+    bodies = [HEAD + OWN, HEAD + report(Happened.DELETED, entry) + OWN, HEAD, HEAD + report(Happened.ADDED, entry)]
+    happened = [change.happened for change in monitor.decode_changes(monitor.together(bodies))]
+    assert happened == [Happened.DELETED, Happened.ADDED]
+    assert monitor.together([b"other"]) == b"other"
 
 
 @given(st.binary(max_size=64))
