@@ -4,7 +4,8 @@ A namespace is a segment of the same name, a pod a VM with the pod's labels. Who
 (or, for egress, may reach) only as some policy allows: its rules become allows, above a deny for those it selects.
 Whom no policy selects the segments' defaults decide about. Kubernetes lets a packet pass if both the sender's egress
 and the receiver's ingress do; here the first rule that matches decides. So what a direction denies stands above the
-other's allows where it allows nothing itself, and a file in which both allow something is refused.
+other's allows where it allows nothing itself; where both allow something, `policies.crossing` makes rules of what they
+have in common, for which it has to know the inventory.
 """
 
 from __future__ import annotations
